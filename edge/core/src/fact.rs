@@ -1,0 +1,374 @@
+//! Facts: the durable domain events, one JSON object each.
+
+use serde::{Deserialize, Serialize};
+use stowage_base::{Code, Epc, Intent, Timestamp, Verdict};
+
+/// What caused a fact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A scanner's intent: `SCANNER/SEQ`.
+    Intent(String),
+    /// A command to a machine: its id.
+    Command(String),
+    /// An earlier fact.
+    Seq(u64),
+}
+
+/// One durable domain event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    /// Counts the epoch's facts from 1, without gaps.
+    pub seq: u64,
+    /// When it was recorded. Never before the fact before.
+    pub at: Timestamp,
+    /// Who acted: `worker:BADGE`, `device:CODE`, `page`, or `None` for the edge itself.
+    pub who: Option<String>,
+    /// The thing, in its most readable form: pure identity URI, SKU, parcel code, device code.
+    pub what: Option<String>,
+    /// Location, zone or chute code.
+    pub place: Option<Code>,
+    /// When it happened, by whoever saw it.
+    pub when: Timestamp,
+    /// The reason in words.
+    pub why: Option<String>,
+    /// What caused it.
+    pub cause: Option<Cause>,
+    /// What happened.
+    pub body: Body,
+}
+
+/// The disposition of goods (GS1 Core Business Vocabulary 2.0 §7.2; the names are the standard's).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disposition {
+    /// Received, not yet in its storage place.
+    InProgress,
+    /// In storage, for sale.
+    SellableNotAccessible,
+    /// Left the premises.
+    InTransit,
+    /// May not be used until someone decides.
+    NonSellableOther,
+}
+
+/// Where stock lies, and in which disposition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Location code.
+    pub location: Code,
+    /// Disposition there.
+    pub disposition: Disposition,
+}
+
+/// Goods that change place in the book. `from` absent: they come into the book; `to` absent: they leave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Movement {
+    /// The serialised unit; absent for stock by quantity.
+    pub epc: Option<Epc>,
+    /// Whose goods.
+    pub owner: Code,
+    /// What.
+    pub sku: Code,
+    /// Lot, or empty.
+    pub lot: Code,
+    /// How many, in base units; 1 for a serialised unit.
+    pub quantity: u32,
+    /// Where they were.
+    pub from: Option<Place>,
+    /// Where they are now.
+    pub to: Option<Place>,
+}
+
+/// A count of one SKU and lot at one location.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// What.
+    pub sku: Code,
+    /// Lot, or empty.
+    pub lot: Code,
+    /// Location code.
+    pub location: Code,
+    /// What the worker found, base units.
+    pub counted: u32,
+    /// What the book had, base units.
+    pub booked: u32,
+}
+
+/// A person saw a serialised item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The item.
+    pub epc: Epc,
+    /// Location code.
+    pub location: Code,
+}
+
+/// Presence decided that a tag changed its zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresenceMoved {
+    /// The tag.
+    pub epc: Epc,
+    /// Zone before, if known.
+    pub from: Option<Code>,
+    /// Zone now.
+    pub to: Code,
+    /// The portal that it passed, if one saw it.
+    pub portal: Option<Code>,
+    /// Posterior probability of `to`, per mille.
+    pub confidence: u16,
+    /// The next likely zone.
+    pub runner_up: Option<Code>,
+    /// Its probability, per mille.
+    pub runner_up_confidence: u16,
+    /// Antenna visits behind the decision.
+    pub visits: u32,
+}
+
+/// Book and world differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscrepancyOpened {
+    /// The tag.
+    pub epc: Epc,
+    /// What it is, if stocked here.
+    pub sku: Option<Code>,
+    /// Location by the book.
+    pub book: Option<Code>,
+    /// Zone by presence.
+    pub world: Code,
+    /// Presence's confidence, per mille.
+    pub confidence: u16,
+    /// What the policy wants.
+    pub action: crate::site::Action,
+}
+
+/// A discrepancy is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscrepancySettled {
+    /// The fact that opened it.
+    pub id: u64,
+    /// The tag.
+    pub epc: Epc,
+    /// How.
+    pub by: SettledBy,
+}
+
+/// What settled a discrepancy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettledBy {
+    /// A worker's scan said where it is.
+    Scan,
+    /// The radio agrees with the book again.
+    Radio,
+    /// A person at the page took the radio's word.
+    Page,
+}
+
+/// A scanner's intent was decided; repeats get the same verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntentAnswered {
+    /// The scanner.
+    pub scanner: Code,
+    /// What was asked.
+    pub intent: Intent,
+    /// What was answered.
+    pub verdict: Verdict,
+}
+
+/// A parcel will come to a sorter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParcelAnnounced {
+    /// What its label says.
+    pub code: Code,
+    /// Its route or carrier service, as the sort plan names it.
+    pub route: Code,
+}
+
+/// An item passed a sorter's scan point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParcelScanned {
+    /// The sorter.
+    pub sorter: Code,
+    /// The sorter's count of its own starts.
+    pub boot: u32,
+    /// The sorter's number for the item.
+    pub item: u32,
+    /// What was read; absent: no-read.
+    pub code: Option<Code>,
+}
+
+/// A machine will be told to do something. Followed by sent, acknowledged and one of confirmed, missed, failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandPlanned {
+    /// `MACHINE/BOOT-ITEM`: derived from the machine's own numbers, so that resending is harmless.
+    pub command: String,
+    /// The machine.
+    pub target: Code,
+    /// The machine's count of its own starts.
+    pub boot: u32,
+    /// The machine's number for the item.
+    pub item: u32,
+    /// Goal.
+    pub chute: Code,
+    /// Not sent after this.
+    pub deadline: Timestamp,
+}
+
+/// A step in a command's life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandStep {
+    /// Which.
+    pub command: String,
+    /// The chute that the machine reports, where it does.
+    pub chute: Option<Code>,
+}
+
+/// The edge began to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The program's version.
+    pub version: String,
+}
+
+/// A device's session came up or ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceChanged {
+    /// The device.
+    pub device: Code,
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident($data:ty) = $kind:literal;)*) => {
+        /// What happened. The kind's name and its data; names are never reused for another meaning.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[serde(untagged)]
+        #[allow(missing_docs, reason = "each variant is documented by its kind and its data")]
+        pub enum Body { $($(#[$doc])* $name($data),)* }
+
+        impl Body {
+            /// The name in the journal.
+            pub const fn kind(&self) -> &'static str {
+                match self { $(Self::$name(_) => $kind,)* }
+            }
+
+            fn parse(kind: &str, data: serde_json::Value) -> Result<Self, serde_json::Error> {
+                match kind {
+                    $($kind => serde_json::from_value(data).map(Self::$name),)*
+                    _ => Err(serde::de::Error::custom(format_args!("unknown kind of fact {kind:?}"))),
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Started(Started) = "edge.started";
+    Received(Movement) = "stock.received";
+    Moved(Movement) = "stock.moved";
+    Adjusted(Movement) = "stock.adjusted";
+    Departed(Movement) = "stock.departed";
+    Counted(Counted) = "stock.counted";
+    Seen(Seen) = "item.seen";
+    PresenceMoved(PresenceMoved) = "presence.moved";
+    DiscrepancyOpened(DiscrepancyOpened) = "discrepancy.opened";
+    DiscrepancySettled(DiscrepancySettled) = "discrepancy.settled";
+    IntentAnswered(IntentAnswered) = "intent.answered";
+    ParcelAnnounced(ParcelAnnounced) = "parcel.announced";
+    ParcelScanned(ParcelScanned) = "parcel.scanned";
+    CommandPlanned(CommandPlanned) = "command.planned";
+    CommandSent(CommandStep) = "command.sent";
+    CommandAcknowledged(CommandStep) = "command.acknowledged";
+    CommandConfirmed(CommandStep) = "command.confirmed";
+    CommandMissed(CommandStep) = "command.missed";
+    CommandFailed(CommandStep) = "command.failed";
+    DeviceUp(DeviceChanged) = "device.up";
+    DeviceDown(DeviceChanged) = "device.down";
+}
+
+/// The version of a fact's shape, in each fact as `v`.
+pub const VERSION: u8 = 1;
+
+#[derive(Serialize)]
+struct LineOut<'a> {
+    site: &'a str,
+    epoch: u32,
+    seq: u64,
+    at: Timestamp,
+    kind: &'a str,
+    v: u8,
+    who: &'a Option<String>,
+    what: &'a Option<String>,
+    r#where: &'a Option<Code>,
+    when: Timestamp,
+    why: &'a Option<String>,
+    cause: &'a Option<Cause>,
+    data: &'a Body,
+}
+
+#[derive(Deserialize)]
+struct LineIn {
+    epoch: u32,
+    seq: u64,
+    at: Timestamp,
+    kind: String,
+    v: u8,
+    who: Option<String>,
+    what: Option<String>,
+    r#where: Option<Code>,
+    when: Timestamp,
+    why: Option<String>,
+    cause: Option<Cause>,
+    data: serde_json::Value,
+}
+
+impl Fact {
+    /// The fact as one line of JSON without a line's end: the same in the journal, on the page, in MQTT and in the
+    /// digest.
+    pub fn line(&self, site: &str, epoch: u32) -> String {
+        let line = LineOut {
+            site,
+            epoch,
+            seq: self.seq,
+            at: self.at,
+            kind: self.body.kind(),
+            v: VERSION,
+            who: &self.who,
+            what: &self.what,
+            r#where: &self.place,
+            when: self.when,
+            why: &self.why,
+            cause: &self.cause,
+            data: &self.body,
+        };
+        // Strings, integers and hex only: nothing here that JSON can't say.
+        serde_json::to_string(&line).unwrap_or_else(|error| unreachable!("a fact is plain JSON: {error}"))
+    }
+
+    /// Reads a line back, with its epoch.
+    ///
+    /// # Errors
+    /// What is not a fact, or one of a later version or unknown kind.
+    pub fn parse(line: &str) -> Result<(u32, Self), serde_json::Error> {
+        let line: LineIn = serde_json::from_str(line)?;
+        if line.v != VERSION {
+            return Err(serde::de::Error::custom(format_args!(
+                "fact {} has version {}, not {VERSION}",
+                line.seq, line.v
+            )));
+        }
+        let body = Body::parse(&line.kind, line.data)?;
+        let fact = Self {
+            seq: line.seq,
+            at: line.at,
+            who: line.who,
+            what: line.what,
+            place: line.r#where,
+            when: line.when,
+            why: line.why,
+            cause: line.cause,
+            body,
+        };
+        Ok((line.epoch, fact))
+    }
+}
