@@ -176,6 +176,15 @@ pub struct IntentAnswered {
     pub verdict: Verdict,
 }
 
+/// A scanner has had answers that this journal lacks (it was restored from a backup): the edge goes on behind them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScannerResumed {
+    /// The scanner.
+    pub scanner: Code,
+    /// Its last answered intent.
+    pub seq: u32,
+}
+
 /// A parcel will come to a sorter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParcelAnnounced {
@@ -274,6 +283,7 @@ kinds! {
     DiscrepancyOpened(DiscrepancyOpened) = "discrepancy.opened";
     DiscrepancySettled(DiscrepancySettled) = "discrepancy.settled";
     IntentAnswered(IntentAnswered) = "intent.answered";
+    ScannerResumed(ScannerResumed) = "scanner.resumed";
     ParcelAnnounced(ParcelAnnounced) = "parcel.announced";
     ParcelScanned(ParcelScanned) = "parcel.scanned";
     CommandPlanned(CommandPlanned) = "command.planned";

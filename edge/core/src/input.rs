@@ -25,8 +25,15 @@ pub enum Input {
     Intent {
         /// On which scanner.
         scanner: DeviceIx,
-        /// What. Intents of a scanner come in order.
+        /// What. Intents of a scanner come in order; one that leaves a gap is refused.
         intent: Intent,
+    },
+    /// A scanner has had answers up to `answered` that are not known here: the journal lost them.
+    Lost {
+        /// The scanner.
+        scanner: DeviceIx,
+        /// Its last answered intent.
+        answered: u32,
     },
     /// A sorter tells.
     Sorter {
@@ -61,9 +68,19 @@ pub enum DeviceEvent {
     /// It ended, and why.
     Down(String),
     /// It works, but the device refused or reported something.
-    Fault(String),
+    Fault {
+        /// How often since the last report.
+        count: u64,
+        /// The last of them in words.
+        what: String,
+    },
     /// Octets or messages that made no sense were skipped.
-    Malformed(String),
+    Malformed {
+        /// How often since the last report.
+        count: u64,
+        /// The last of them in words.
+        what: String,
+    },
 }
 
 /// What a sorter tells.

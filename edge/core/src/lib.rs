@@ -5,6 +5,7 @@
 //! durable state, on each fact as it is decided and on journalled facts when a journal is checked.
 
 pub mod commit;
+pub mod engine;
 pub mod fact;
 pub mod identity;
 pub mod input;
@@ -20,6 +21,7 @@ pub mod table;
 pub mod view;
 
 pub use commit::{Batch, Chain, Commit, Row};
+pub use engine::Engine;
 pub use fact::{Body, Fact};
 pub use input::{Effect, Input};
 pub use site::Site;

@@ -254,6 +254,10 @@ impl State {
                 }
                 Ok(())
             }
+            Body::ScannerResumed(resumed) => {
+                self.scanners.insert(resumed.scanner.clone(), ScannerMark { seq: resumed.seq });
+                Ok(())
+            }
             Body::ParcelAnnounced(parcel) => {
                 self.parcels.insert(parcel.code.clone(), Parcel { route: parcel.route.clone() });
                 Ok(())

@@ -1,0 +1,600 @@
+//! The engine: joins presence, ledger, reconciliation, scans and sorting, and holds promises back until the facts
+//! behind them are durable.
+//!
+//! Sans-IO: the shell gives inputs and a time, takes batches to commit, reports what became of them, and carries out
+//! the effects. The order of calls alone decides the facts; how they are cut into batches changes nothing.
+
+use crate::commit::{Batch, Chain, Entry, Stored};
+use crate::fact::{Body, DeviceChanged, ParcelAnnounced, ScannerResumed, Started};
+use crate::identity;
+use crate::input::{DeviceEvent, Effect, Input, Reply, SorterEvent};
+use crate::ledger;
+use crate::presence::{Decision, Outcome, Presence};
+use crate::reconcile;
+use crate::record::{Act, Clerk, Recorder};
+use crate::scan;
+use crate::site::{Device, DeviceIx, DeviceKind, PortalIx, ReadPointIx, Site, ZoneIx};
+use crate::sorting::{self, AtScanPoint, OUTCOME_WAIT};
+use crate::state::{CommandState, Discrepancy, Parcel, State};
+use crate::view::{DeviceView, DiscrepancyView, PortalView, Totals, View, ZoneView};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use stowage_base::{Code, Intent, TagRead, TextKey, Timestamp};
+
+/// Most effects that wait for facts to become durable; past it, intents are refused until some have.
+const HELD_MAX: usize = 4_096;
+
+/// What the shell keeps of a device; nothing durable.
+#[derive(Debug, Default)]
+struct DeviceLive {
+    up: bool,
+    since: Option<Timestamp>,
+    count: u64,
+    faults: u64,
+    malformed: u64,
+    downs: u64,
+    last_error: Option<String>,
+}
+
+/// What has passed a portal since the start.
+#[derive(Debug, Default)]
+struct PortalLive {
+    inwards: u64,
+    outwards: u64,
+    turned_back: u64,
+    last: Option<Timestamp>,
+}
+
+/// The one place where inputs become facts and effects.
+#[derive(Debug)]
+pub struct Engine {
+    site: Arc<Site>,
+    recorder: Recorder,
+    presence: Presence,
+    chain: Chain,
+    /// Effects that wait for the fact of this number; numbers never fall.
+    held: VecDeque<(u64, Effect)>,
+    durable: u64,
+    ready: Vec<Effect>,
+    /// Open commands by when to look at them again.
+    deadlines: BTreeSet<(Timestamp, String)>,
+    full_chutes: BTreeSet<(DeviceIx, Code)>,
+    devices: Vec<DeviceLive>,
+    portals: Vec<PortalLive>,
+    decisions: Vec<Decision>,
+    problem: Option<String>,
+    now: Timestamp,
+    reads: u64,
+    visits: u64,
+    foreign: u64,
+    intents: u64,
+    sorted: u64,
+}
+
+impl Engine {
+    /// Goes on from what a journal holds.
+    ///
+    /// # Errors
+    /// A stored row makes no sense: which, and why.
+    pub fn new(site: Arc<Site>, stored: Stored) -> Result<Self, String> {
+        let mut state = State::default();
+        for (table, key, body) in &stored.rows {
+            state.load(table, key, body)?;
+        }
+        let mut presence = Presence::new(&site);
+        place_all(&mut presence, &site, &state);
+        let open = state.commands.iter().filter(|(_, command)| !command.state.ended());
+        let deadlines = open.map(|(id, command)| (command.deadline, id.clone())).collect();
+        Ok(Self {
+            recorder: Recorder::new(state, &stored.chain),
+            presence,
+            durable: stored.chain.seq,
+            now: stored.chain.at,
+            chain: stored.chain,
+            held: VecDeque::new(),
+            ready: Vec::new(),
+            deadlines,
+            full_chutes: BTreeSet::new(),
+            devices: site.devices.iter().map(|_| DeviceLive::default()).collect(),
+            portals: site.portals.iter().map(|_| PortalLive::default()).collect(),
+            decisions: Vec::new(),
+            problem: None,
+            reads: 0,
+            visits: 0,
+            foreign: 0,
+            intents: 0,
+            sorted: 0,
+            site,
+        })
+    }
+
+    /// Records that the edge began to run. Call it once, first.
+    pub fn start(&mut self, now: Timestamp, version: &str) {
+        self.advance(now);
+        let body = Body::Started(Started { version: version.into() });
+        self.clerk(Act::edge(now)).record(None, None, None, body);
+    }
+
+    fn clerk(&mut self, act: Act) -> Clerk<'_> {
+        Clerk { recorder: &mut self.recorder, site: &self.site, now: self.now, act }
+    }
+
+    /// A tag was read by the antenna `point`. The hot path: nothing is allocated.
+    pub fn read(&mut self, now: Timestamp, point: ReadPointIx, read: &TagRead) {
+        self.advance(now);
+        self.reads += u64::from(read.count);
+        self.devices[usize::from(self.site.read_points[usize::from(point.0)].device.0)].count += u64::from(read.count);
+        self.presence.read(point, read);
+    }
+
+    /// Something happened. First everything that was due before it happens, each in its own time.
+    pub fn input(&mut self, now: Timestamp, input: Input) {
+        self.advance(now);
+        let now = self.now;
+        match input {
+            Input::Visit { point, visit } => {
+                self.visits += 1;
+                self.presence.visit(now, point, &visit, &mut self.decisions);
+                self.reconcile(now);
+            }
+            Input::Device { device, event } => self.device(now, device, event),
+            Input::Intent { scanner, intent } => self.intent(now, scanner, intent),
+            Input::Lost { scanner, answered } => self.lost(scanner, answered),
+            Input::Sorter { sorter, event } => self.sorter(now, sorter, event),
+            Input::Announce { request, code, route } => self.announce(now, request, code, route),
+            Input::Settle { request, discrepancy } => self.settle(now, request, discrepancy),
+        }
+    }
+
+    /// Lets time pass: everything due until `now` happens, each in its own time. Late or needless calls are harmless.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.advance(now);
+    }
+
+    /// When to call [`tick`](Self::tick) if nothing comes before.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let command = self.deadlines.first().map(|(at, _)| *at);
+        [command, self.presence.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// The facts that no batch has yet, with the rows that they changed. `None`: there are none.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        let facts = self.recorder.take();
+        let last = facts.last()?;
+        let (seq, at) = (last.seq, last.at);
+        let mut hash = self.chain.hash;
+        let entries = facts
+            .into_iter()
+            .map(|fact| {
+                let line = fact.line(&self.site.code, self.chain.epoch);
+                hash = Chain::link(&hash, &line);
+                Entry { fact, line, hash }
+            })
+            .collect();
+        self.chain = Chain { epoch: self.chain.epoch, seq, hash, at };
+        Some(Batch { entries, rows: self.recorder.state_mut().drain(), chain: self.chain.clone() })
+    }
+
+    /// Whether [`take_batch`](Self::take_batch) has something to give.
+    pub fn has_batch(&self) -> bool {
+        self.recorder.has_pending()
+    }
+
+    /// Everything up to `seq` is durable: what waited for it is ready, unless a command's moment has passed.
+    pub fn durable(&mut self, now: Timestamp, seq: u64) {
+        self.problem = None;
+        self.durable = self.durable.max(seq);
+        self.advance(now);
+        while self.held.front().is_some_and(|(after, _)| *after <= self.durable) {
+            let Some((_, effect)) = self.held.pop_front() else { break };
+            match &effect {
+                // Its deadline's own tick has recorded it as missed.
+                Effect::Divert { deadline, .. } if *deadline <= self.now => {}
+                _ => self.ready.push(effect),
+            }
+        }
+    }
+
+    /// A batch could not be committed; it is kept and tried again. Until then intents are refused.
+    pub fn failed(&mut self, now: Timestamp, reason: &str) {
+        self.problem = Some(reason.into());
+        self.advance(now);
+    }
+
+    /// The effects that may be carried out now, in order.
+    pub fn effects(&mut self) -> impl Iterator<Item = Effect> + '_ {
+        self.ready.drain(..)
+    }
+
+    /// The durable state, with facts that may not be committed yet.
+    pub const fn state(&self) -> &State {
+        self.recorder.state()
+    }
+
+    /// The site.
+    pub fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    /// What presence knows.
+    pub const fn presence(&self) -> &Presence {
+        &self.presence
+    }
+
+    /// What a scanner is to know: the number of its last answered intent. 0: none yet.
+    pub fn answered(&self, scanner: DeviceIx) -> u32 {
+        let code = &self.site.device(scanner).code;
+        self.recorder.state().scanners.get(code).map_or(0, |mark| mark.seq)
+    }
+
+    fn advance(&mut self, now: Timestamp) {
+        while let Some(due) = self.next_deadline().filter(|due| *due <= now) {
+            self.now = self.now.max(due);
+            match self.deadlines.first() {
+                Some((at, _)) if *at == due => {
+                    let Some((_, id)) = self.deadlines.pop_first() else { return };
+                    self.command_due(&id);
+                }
+                _ => {
+                    self.presence.tick(self.now, &mut self.decisions);
+                    self.reconcile(self.now);
+                }
+            }
+        }
+        self.now = self.now.max(now);
+    }
+
+    fn command_due(&mut self, id: &str) {
+        let Some(command) = self.recorder.state().commands.get(&id.to_owned()) else { return };
+        let (state, deadline) = (command.state, command.deadline);
+        if state.ended() {
+            return;
+        }
+        if state == CommandState::Planned {
+            sorting::missed(
+                &mut self.recorder,
+                &self.site,
+                self.now,
+                id,
+                "it could not be sent before the sorter's decision point",
+            );
+        } else if self.now < deadline + OUTCOME_WAIT {
+            self.deadlines.insert((deadline + OUTCOME_WAIT, id.to_owned()));
+        } else {
+            sorting::missed(&mut self.recorder, &self.site, self.now, id, "the sorter told no outcome");
+        }
+    }
+
+    fn reconcile(&mut self, now: Timestamp) {
+        let mut decisions = std::mem::take(&mut self.decisions);
+        for decision in decisions.drain(..) {
+            self.count_passage(&decision);
+            let booked = ledger::place_of(self.recorder.state(), &decision.epc).is_some();
+            let done = reconcile::presence(&mut self.recorder, &self.site, now, &decision);
+            self.foreign += u64::from(done.foreign);
+            match (booked, ledger::place_of(self.recorder.state(), &decision.epc), decision.outcome) {
+                (false, Some(_), Outcome::Moved { to, .. }) => self.presence.place(&decision.epc, to),
+                (true, None, _) => self.presence.release(&decision.epc),
+                _ => {}
+            }
+            self.remove_tasks(&done.settled);
+            if let Some(id) = done.opened {
+                self.add_task(id);
+            }
+        }
+        self.decisions = decisions;
+    }
+
+    fn count_passage(&mut self, decision: &Decision) {
+        let (Outcome::Moved { portal: Some(portal), .. } | Outcome::TurnedBack { portal, .. }) = decision.outcome
+        else {
+            return;
+        };
+        let inner = self.site.portals[usize::from(portal.0)].inner;
+        let live = &mut self.portals[usize::from(portal.0)];
+        live.last = Some(decision.at);
+        match decision.outcome {
+            Outcome::TurnedBack { .. } => live.turned_back += 1,
+            Outcome::Moved { to, .. } if to == inner => live.inwards += 1,
+            Outcome::Moved { .. } => live.outwards += 1,
+        }
+    }
+
+    fn intent(&mut self, now: Timestamp, scanner: DeviceIx, intent: Intent) {
+        let seq = intent.seq;
+        // One that an earlier refusal has made void: it comes again, behind the refused one.
+        let gap = seq > self.answered(scanner) + 1;
+        if gap || self.problem.is_some() || self.held.len() >= HELD_MAX {
+            self.ready.push(Effect::Refuse { scanner, seq });
+            return;
+        }
+        self.intents += 1;
+        self.devices[usize::from(scanner.0)].count += 1;
+        let code = self.site.device(scanner).code.clone();
+        let answer = scan::answer(&mut self.recorder, &self.site, now, &code, intent);
+        if let Some((epc, location)) = &answer.placed
+            && let Some(location) = self.site.location(location)
+        {
+            self.presence.place(epc, location.zone);
+        }
+        self.remove_tasks(&answer.settled);
+        let effect = Effect::Answer { scanner, seq, verdict: answer.verdict };
+        // A repeat may come while its first answer's fact is still under way: it waits for the newest.
+        let after = answer.after.unwrap_or_else(|| self.recorder.seq());
+        self.hold(after, effect);
+    }
+
+    fn lost(&mut self, scanner: DeviceIx, answered: u32) {
+        if answered > self.answered(scanner) {
+            let code = self.site.device(scanner).code.clone();
+            let what = Some(code.as_str().to_owned());
+            let why = Some("the journal lacks answers that the scanner has had: was it restored?".to_owned());
+            let body = Body::ScannerResumed(ScannerResumed { scanner: code, seq: answered });
+            self.clerk(Act::edge(self.now)).record(what, None, why, body);
+        }
+    }
+
+    fn device(&mut self, now: Timestamp, device: DeviceIx, event: DeviceEvent) {
+        let code = self.site.device(device).code.clone();
+        let live = &mut self.devices[usize::from(device.0)];
+        let mut record = None;
+        let act = Act { who: Some(format!("device:{code}")), when: now, cause: None };
+        let what = Some(code.as_str().to_owned());
+        let changed = DeviceChanged { device: code };
+        match event {
+            DeviceEvent::Up => {
+                if !live.up {
+                    (live.up, live.since) = (true, Some(now));
+                    record = Some((None, Body::DeviceUp(changed)));
+                }
+            }
+            DeviceEvent::Down(why) => {
+                live.last_error = Some(why.clone());
+                if live.up {
+                    (live.up, live.since) = (false, Some(now));
+                    live.downs += 1;
+                    record = Some((Some(why), Body::DeviceDown(changed)));
+                }
+            }
+            DeviceEvent::Fault { count, what } => {
+                live.faults += count;
+                live.last_error = Some(what);
+            }
+            DeviceEvent::Malformed { count, what } => {
+                live.malformed += count;
+                live.last_error = Some(what);
+            }
+        }
+        let up = matches!(record, Some((None, _)));
+        if let Some((why, body)) = record {
+            self.clerk(act).record(what, None, why, body);
+        }
+        if up && self.site.device(device).kind == DeviceKind::Scanner {
+            self.send_tasks(device);
+        }
+    }
+
+    fn sorter(&mut self, now: Timestamp, sorter: DeviceIx, event: SorterEvent) {
+        let code = self.site.device(sorter).code.clone();
+        let id = |boot, item| sorting::command_id(&code, (boot, item));
+        let (recorder, site) = (&mut self.recorder, &*self.site);
+        match event {
+            SorterEvent::Up { boot } => {
+                self.full_chutes.retain(|(of, _)| *of != sorter);
+                for id in sorting::restarted(recorder, site, now, &code, boot) {
+                    self.divert(sorter, &id);
+                }
+            }
+            SorterEvent::Scanned { boot, item, code, decide_by } => {
+                self.sorted += 1;
+                self.devices[usize::from(sorter.0)].count += 1;
+                let at = AtScanPoint { sorter, item: (boot, item), code, decide_by };
+                if let Some(id) = sorting::scanned(recorder, site, &self.full_chutes, now, at) {
+                    self.deadlines.insert((decide_by, id.clone()));
+                    self.divert(sorter, &id);
+                }
+            }
+            SorterEvent::Sent { boot, item } => sorting::sent(recorder, site, now, &id(boot, item)),
+            SorterEvent::NotSent { boot, item } => {
+                sorting::missed(recorder, site, now, &id(boot, item), "the link could not carry it in time");
+            }
+            SorterEvent::Acknowledged { boot, item } => sorting::acknowledged(recorder, site, now, &id(boot, item)),
+            SorterEvent::Refused { boot, item, reason } => {
+                sorting::failed(recorder, site, now, &id(boot, item), &reason)
+            }
+            SorterEvent::Ended { boot, item, outcome, chute } => {
+                sorting::ended(recorder, site, now, &id(boot, item), outcome, chute);
+            }
+            SorterEvent::Full { chute, full: true } => drop(self.full_chutes.insert((sorter, chute))),
+            SorterEvent::Full { chute, full: false } => drop(self.full_chutes.remove(&(sorter, chute))),
+        }
+    }
+
+    fn divert(&mut self, sorter: DeviceIx, id: &str) {
+        let Some(command) = self.recorder.state().commands.get(&id.to_owned()) else { return };
+        let effect = Effect::Divert {
+            sorter,
+            boot: command.boot,
+            item: command.item,
+            chute: command.chute.clone(),
+            deadline: command.deadline,
+        };
+        self.hold(self.recorder.seq(), effect);
+    }
+
+    fn announce(&mut self, now: Timestamp, request: u64, code: Code, route: Code) {
+        let reply = match self.recorder.state().parcels.get(&code) {
+            Some(Parcel { route: before }) if *before == route => Reply::Exists,
+            Some(_) => Reply::Differs("route"),
+            None if self.problem.is_some() => {
+                self.ready.push(Effect::Reply { request, reply: Reply::Busy });
+                return;
+            }
+            None => {
+                let what = Some(code.as_str().to_owned());
+                let body = Body::ParcelAnnounced(ParcelAnnounced { code, route });
+                self.clerk(Act::edge(now)).record(what, None, None, body);
+                Reply::Done
+            }
+        };
+        self.hold(self.recorder.seq(), Effect::Reply { request, reply });
+    }
+
+    fn settle(&mut self, now: Timestamp, request: u64, discrepancy: u64) {
+        if self.problem.is_some() {
+            self.ready.push(Effect::Reply { request, reply: Reply::Busy });
+            return;
+        }
+        let reply = match reconcile::take_radios_word(&mut self.recorder, &self.site, now, discrepancy) {
+            None => Reply::NotFound,
+            Some(settled) => {
+                self.remove_tasks(&settled);
+                Reply::Done
+            }
+        };
+        self.hold(self.recorder.seq(), Effect::Reply { request, reply });
+    }
+
+    fn hold(&mut self, after: u64, effect: Effect) {
+        if after <= self.durable { self.ready.push(effect) } else { self.held.push_back((after, effect)) }
+    }
+
+    fn scanners(&self) -> Vec<DeviceIx> {
+        let of_kind =
+            |(at, device): (usize, &Device)| (device.kind == DeviceKind::Scanner).then_some(DeviceIx(at as u16));
+        self.site.devices.iter().enumerate().filter_map(of_kind).collect()
+    }
+
+    fn task(scanner: DeviceIx, id: u64, open: &Discrepancy) -> Effect {
+        let text = |text: &str| stowage_base::code(text).unwrap_or_default();
+        let what = open.sku.clone().unwrap_or_else(|| text(&open.epc.to_string()));
+        let book = open.book.clone().unwrap_or_else(|| text("–"));
+        Effect::AddTask { scanner, id, key: TextKey::CheckItem, args: vec![what, book, open.world.clone()] }
+    }
+
+    fn add_task(&mut self, id: u64) {
+        let Some(open) = self.recorder.state().discrepancies.get(&id).cloned() else { return };
+        for scanner in self.scanners() {
+            self.hold(self.recorder.seq(), Self::task(scanner, id, &open));
+        }
+    }
+
+    fn send_tasks(&mut self, scanner: DeviceIx) {
+        let open: Vec<_> = self.recorder.state().discrepancies.iter().map(|(&id, open)| (id, open.clone())).collect();
+        for (id, open) in open {
+            self.hold(self.recorder.seq(), Self::task(scanner, id, &open));
+        }
+    }
+
+    fn remove_tasks(&mut self, ids: &[u64]) {
+        for &id in ids {
+            for scanner in self.scanners() {
+                self.hold(self.recorder.seq(), Effect::RemoveTask { scanner, id });
+            }
+        }
+    }
+
+    /// A picture of the moment for pages.
+    pub fn view(&self, now: Timestamp) -> View {
+        let site = &self.site;
+        let state = self.recorder.state();
+        let mut books = vec![0_u64; site.zones.len()];
+        for (key, &quantity) in state.stock.iter() {
+            if let Some(location) = site.location(&key.location) {
+                books[usize::from(location.zone.0)] += u64::from(quantity);
+            }
+        }
+        let discrepancies: Vec<_> = state.discrepancies.iter().map(|(&id, open)| discrepancy_view(id, open)).collect();
+        let zones = site.zones.iter().enumerate().map(|(at, zone)| {
+            let touches = |open: &&DiscrepancyView| {
+                let book = open.book.as_ref().and_then(|book| site.location(book)).map(|book| usize::from(book.zone.0));
+                open.world == zone.code || book == Some(at)
+            };
+            ZoneView {
+                code: zone.code.clone(),
+                name: zone.name.clone(),
+                kind: zone.kind,
+                area: zone.area,
+                book: books[at],
+                tags: self.presence.tags_in(ZoneIx(at as u16)),
+                discrepancies: discrepancies.iter().filter(touches).count() as u32,
+            }
+        });
+        let portals = site.portals.iter().zip(&self.portals).enumerate().map(|(at, (portal, live))| PortalView {
+            code: portal.code.clone(),
+            name: portal.name.clone(),
+            outer: site.zone(portal.outer).code.clone(),
+            inner: site.zone(portal.inner).code.clone(),
+            tags: self.presence.portal(PortalIx(at as u16)).open,
+            inwards: live.inwards,
+            outwards: live.outwards,
+            turned_back: live.turned_back,
+            last: live.last,
+        });
+        let devices = site.devices.iter().zip(&self.devices).map(|(device, live)| DeviceView {
+            code: device.code.clone(),
+            kind: match device.kind {
+                DeviceKind::Reader => "reader",
+                DeviceKind::Sorter { .. } => "sorter",
+                DeviceKind::Scanner => "scanner",
+            },
+            up: live.up,
+            since: live.since,
+            count: live.count,
+            faults: live.faults,
+            malformed: live.malformed,
+            downs: live.downs,
+            last_error: live.last_error.clone(),
+        });
+        View {
+            at: now,
+            site: site.code.clone(),
+            name: site.name.clone(),
+            facts: self.recorder.seq(),
+            problem: self.problem.clone(),
+            zones: zones.collect(),
+            portals: portals.collect(),
+            devices: devices.collect(),
+            discrepancies,
+            totals: Totals {
+                units: books.iter().sum(),
+                tags: self.presence.counters().tags,
+                reads: self.reads,
+                visits: self.visits,
+                foreign: self.foreign,
+                intents: self.intents,
+                sorted: self.sorted,
+            },
+        }
+    }
+}
+
+fn discrepancy_view(id: u64, open: &Discrepancy) -> DiscrepancyView {
+    DiscrepancyView {
+        id,
+        epc: open.epc,
+        what: identity::name(&open.epc),
+        sku: open.sku.clone(),
+        book: open.book.clone(),
+        world: open.world.clone(),
+        confidence: open.confidence,
+        action: open.action,
+        reason: open.reason.clone(),
+        since: open.since,
+    }
+}
+
+/// Presence begins where the book is, but for what is known to be elsewhere.
+fn place_all(presence: &mut Presence, site: &Site, state: &State) {
+    for (epc, item) in state.items.iter() {
+        let location = item.place.as_ref().and_then(|place| site.location(&place.location));
+        if let Some(location) = location {
+            presence.place(epc, location.zone);
+        }
+    }
+    for (_, open) in state.discrepancies.iter() {
+        if let Some(zone) = site.zone_coded(&open.world) {
+            presence.place(&open.epc, zone);
+        }
+    }
+}
