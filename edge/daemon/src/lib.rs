@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The Stowage edge daemon as a library: the shells around the decisions, and the command line.
+
+pub mod config;

@@ -1,0 +1,301 @@
+//! The demo's files are good; a copy broken in many ways is refused with every fault, each on its line.
+
+use super::*;
+use std::fs;
+use stowage_core::site::{DeviceIx, ZoneKind};
+
+fn demo(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/demo").join(file)
+}
+
+/// A folder with copies of the demo's files, edited; for each edit the text must occur exactly once.
+fn copy(edge_edits: &[(&str, &str)], site_edits: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, edits) in [("edge.toml", edge_edits), ("site.toml", site_edits)] {
+        let mut text = fs::read_to_string(demo(name)).expect("the demo's file");
+        for (old, new) in edits {
+            assert_eq!(text.matches(old).count(), 1, "{name}: {old:?}");
+            text = text.replace(old, new);
+        }
+        fs::write(folder.path().join(name), text).expect("writes");
+    }
+    folder
+}
+
+/// The faults as `FILE:LINE KEY FOUND: MESSAGE`, where LINE is compared with the line on which `marks` stand.
+fn faults(folder: &Path) -> Vec<(String, String, String)> {
+    let Err(faults) = load_edge(&folder.join("edge.toml")) else { panic!("the copy is accepted") };
+    let line = |file: &Path, line: Option<usize>| {
+        let text = fs::read_to_string(file).expect("it was read before");
+        line.map_or_else(String::new, |line| text.lines().nth(line - 1).unwrap_or_default().trim().to_owned())
+    };
+    let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let all = faults.0.iter().flat_map(|file| file.faults.iter().map(move |fault| (&file.file, fault)));
+    all.map(|(file, fault)| (name(file), line(file, fault.line), fault.to_string())).collect()
+}
+
+/// One file's text by itself, as a site.
+fn site_faults(text: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("site.toml");
+    fs::write(&path, text).expect("writes");
+    match load_site(&path) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.0[0].faults.iter().map(|f| format!("{}: {f}", f.line.unwrap_or(0))).collect(),
+    }
+}
+
+#[test]
+fn the_demo_is_good() {
+    let edge = load_edge(&demo("edge.toml")).unwrap_or_else(|faults| panic!("{faults}"));
+    let ids: Vec<&str> = edge.devices.iter().map(|device| device.id.as_str()).collect();
+    assert_eq!(ids, ["gate-1", "gate-2", "sorter-1", "scan-1", "scan-2"]);
+    let site = &edge.site;
+    let codes: Vec<&str> = site.devices.iter().map(|device| device.code.as_str()).collect();
+    assert_eq!(codes, ids, "the core's devices keep the edge's order");
+    let point =
+        site.read_point(DeviceIx(1), 2).map(|ix| &site.read_points[usize::from(ix.0)]).expect("gate-2's second");
+    assert_eq!((site.zone(point.zone).code.as_str(), point.portal.map(|(_, x_mm)| x_mm)), ("STORE", Some(1000)));
+    assert_eq!(site.location("STORE").map(|location| site.zone(location.zone).kind), Some(ZoneKind::Aisle));
+    assert_eq!(site.sku_coded("X001LAMP05").map(|sku| sku.code.as_str()), Some("LAMP"));
+    assert_eq!(site.sku_of_gtin(site.skus[0].gtin), Some(&site.skus[0]));
+    let DeviceKind::Llrp { antennas, port, dwell, .. } = &edge.devices[0].kind else { panic!("gate-1 speaks LLRP") };
+    assert_eq!((antennas[1].power_cdbm, *port, dwell.millis()), (3_000, 5084, 200));
+    assert_eq!(edge.data, demo(".stowage"));
+}
+
+#[test]
+fn every_fault_is_reported_at_once_on_its_line() {
+    let folder = copy(
+        &[
+            ("listen = \"127.0.0.1:8080\"", "listen = \"localhost:8080\""),
+            ("llrp://127.0.0.1:5084", "llrp://10.0.0.300"),
+            ("dwell_ms = 200 ", "dwel_ms = 200 "),
+            ("population = 64", "population = \"many\""),
+            ("    { port = 2, power_dbm = 27 },", "    { port = 1, power_dbm = 99 },"),
+            ("region = \"eu3\"", "region = \"eu9\""),
+            ("hospital = \"HOSPITAL\"", "hospital = \"HOSPITL\""),
+            ("6F6E6C7921\"\n\n[[device]]", "6F6E6C79\"\n\n[[device]]"),
+            ("prefix = \"stowage/demo\"", "prefix = \"stowage/#\""),
+        ],
+        &[
+            ("time_zone = \"Europe/Berlin\"", "time_zone = \"Europe/Berlni\""),
+            ("between = [\"STORE\", \"PACK\"]", "between = [\"STORES\", \"PACK\"]"),
+            ("kind = \"conveyor\"", "kind = \"belt\""),
+            ("\"A-01-1\", \"A-01-2\"", "\"A-01-1\", \"A-01-1\""),
+            ("code = \"RETURNS\"", "code = \"STORE\""),
+            ("gtin = \"9521321001015\"", "gtin = \"9521321001016\""),
+            ("interior = 600", "interior = 100"),
+            ("chutes = [\"C1\", \"C2\"]", "chutes = [\"C1\", \"C9\"]"),
+        ],
+    );
+    let faults = faults(folder.path());
+    let expected: &[(&str, &str, &str)] = &[
+        (
+            "edge.toml",
+            "listen = ",
+            "listen \"localhost:8080\": not an IP address with a port: give one such as 127.0.0.1:8080",
+        ),
+        (
+            "edge.toml",
+            "url = \"llrp://10.0.0.300\"",
+            "device[0].url \"llrp://10.0.0.300\": not an IP address or host name; LLRP readers listen on port 5084",
+        ),
+        ("edge.toml", "dwel_ms = 200", "device[0].dwel_ms: unknown key; did you mean \"dwell_ms\"?"),
+        ("edge.toml", "population = ", "device[0].population: is text: give a whole number"),
+        ("edge.toml", "region = ", "device[1].region \"eu9\": not known here; did you mean \"eu\"?"),
+        (
+            "edge.toml",
+            "{ port = 1, power_dbm = 99 },",
+            "device[1].antennas[1].power_dbm 99: out of range: give 0 to 33 dBm",
+        ),
+        ("edge.toml", "{ port = 1, power_dbm = 99 },", "device[1].antennas[1].port: port 1 is given twice"),
+        (
+            "edge.toml",
+            "hospital = ",
+            "device[2].hospital \"HOSPITL\": no such chute of this sorter; did you mean \"HOSPITAL\"?",
+        ),
+        ("edge.toml", "key = ", "device[3].key: not a key: give the enrolment key, 64 hex digits"),
+        (
+            "edge.toml",
+            "prefix = ",
+            "follower[1].prefix \"stowage/#\": not a topic's beginning: give levels such as stowage/demo, without # and +",
+        ),
+        (
+            "site.toml",
+            "time_zone = ",
+            "time_zone \"Europe/Berlni\": not an IANA time zone; did you mean \"Europe/Berlin\"?",
+        ),
+        (
+            "site.toml",
+            "kind = \"belt\"",
+            "zone[4].kind \"belt\": not known: expected one of \"outside\", \"dock\", \"receiving\", \"aisle\", \"staging\", \"conveyor\", \"chute\", \"quarantine\", \"packing\"",
+        ),
+        (
+            "site.toml",
+            "between = [\"STORES\"",
+            "passage[0].between[0] \"STORES\": no such zone; did you mean \"STORE\"?",
+        ),
+        ("site.toml", "\"A-01-1\", \"A-01-1\"", "location[1].codes[1] \"A-01-1\": is given twice: first on line "),
+        ("site.toml", "code = \"STORE\"", "location[3].code \"STORE\": is a zone's code"),
+        (
+            "site.toml",
+            "gtin = \"9521321001016\"",
+            "sku[0].gtin \"9521321001016\": check digit is wrong: the other digits give 5",
+        ),
+        (
+            "site.toml",
+            "chutes = [\"C1\", \"C9\"]",
+            "sort[1].chutes[1] \"C9\": sorter-1 has no such chute; did you mean \"C1\"?",
+        ),
+        ("site.toml", "interior = 100", "presence.interior 100: out of range: give 500 to 999"),
+    ];
+    let shown = faults.iter().map(|(file, line, fault)| format!("{file} | {line} | {fault}\n")).collect::<String>();
+    for (file, line, fault) in expected {
+        let hit = |(f, l, t): &&(String, String, String)| f == file && l.starts_with(line) && t.starts_with(fault);
+        assert!(faults.iter().any(|found| hit(&found)), "missing: {file} | {line} | {fault}\nin:\n{shown}");
+    }
+    // The third antenna of gate-2 is gone, and the site still has a read point for it.
+    let consequences = ["gate-2 has no such antenna; it has 1, 1"];
+    let others: Vec<_> = faults
+        .iter()
+        .filter(|(f, l, t)| {
+            !expected.iter().any(|(file, line, fault)| f == file && l.starts_with(line) && t.starts_with(fault))
+        })
+        .filter(|(_, _, fault)| !consequences.iter().any(|consequence| fault.ends_with(consequence)))
+        .collect();
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+#[test]
+fn no_secret_is_ever_shown() {
+    let folder = copy(
+        &[
+            ("url = \"mqtt://127.0.0.1:1883\" # mqtt", "url = \"mqtt://edge:hunter2@bad host\" # mqtt"),
+            ("key = \"5354303141474520444D4F206B657920666F72207363616E2D31", "key = \"hunter2"),
+            ("url = \"mqtt://127.0.0.1:1883\"\nprefix", "url = \"edge:hunter2@broker\"\nprefix"),
+        ],
+        &[],
+    );
+    let shown = load_edge(&folder.path().join("edge.toml")).map(|_| ()).expect_err("three faults").to_string();
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("\"mqtt://…@bad host\""), "{shown}");
+    let folder = copy(&[("key = \"5354303141474520444D4F206B657920666F72207363616E2D31", "key = hunter2 \"")], &[]);
+    let shown = load_edge(&folder.path().join("edge.toml")).map(|_| ()).expect_err("broken syntax").to_string();
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let edge = load_edge(&demo("edge.toml")).expect("good");
+    assert!(!format!("{edge:?}").contains("83, 84"), "a key's octets");
+}
+
+#[test]
+fn broken_syntax_ends_a_file_with_line_and_column() {
+    let folder = copy(&[("kind = \"edge\"", "kind = \"edge")], &[]);
+    let Err(faults) = load_edge(&folder.path().join("edge.toml")) else { panic!("accepted") };
+    let fault = &faults.0[0].faults[0];
+    assert_eq!((faults.0.len(), faults.0[0].faults.len()), (1, 1), "{faults}");
+    assert!(fault.line == Some(6) && fault.column.is_some() && fault.message.starts_with("not TOML: "), "{faults}");
+}
+
+#[test]
+fn an_antenna_that_looks_nowhere_is_a_fault() {
+    let folder = copy(
+        &[(
+            "    { port = 2, power_dbm = 30 },",
+            "    { port = 2, power_dbm = 30 },\n    { port = 3, power_dbm = 30 },",
+        )],
+        &[],
+    );
+    let faults = faults(folder.path());
+    let [(file, _, fault)] = &faults[..] else { panic!("{faults:?}") };
+    assert_eq!(file, "edge.toml");
+    assert_eq!(
+        fault,
+        "device[0].antennas[2].port: no read point of site.toml has gate-1's antenna 3: add one there, or take it out here"
+    );
+}
+
+#[test]
+fn a_file_that_is_missing_or_of_another_kind_says_so() {
+    let folder = copy(&[("site = \"site.toml\"", "site = \"gone.toml\"")], &[]);
+    let shown = load_edge(&folder.path().join("edge.toml")).map(|_| ()).expect_err("no site").to_string();
+    assert!(shown.contains("gone.toml: 1 fault, nothing started\n  can't be read: "), "{shown}");
+    let shown = load_edge(&demo("site.toml")).map(|_| ()).expect_err("a site").to_string();
+    assert!(shown.contains("kind \"site\": not known here; give one of edge"), "{shown}");
+    assert_eq!(site_faults("name = \"x\"\n"), ["1: kind: is missing: give \"site\""]);
+}
+
+#[test]
+fn a_site_refers_only_to_what_it_has() {
+    let base = "kind = \"site\"\ncode = \"s\"\nname = \"S\"\ntime_zone = \"UTC\"\n\
+        [[zone]]\ncode = \"A\"\nkind = \"aisle\"\narea = [0, 0, 1, 1]\n[[zone]]\ncode = \"B\"\nkind = \"dock\"\narea = [0, 0, 9, 9]\n";
+    assert_eq!(site_faults(base), [""; 0]);
+    // Each addition begins on line 13.
+    for (addition, expected) in [
+        (
+            "[[zone]]\ncode = \"A\"\nkind = \"dock\"\narea = [0, 0, 0, 1]",
+            vec![
+                "14: zone[2].code \"A\": is given twice: first on line 6",
+                "16: zone[2].area: [0, 0, 0, 1] out of range",
+            ],
+        ),
+        ("[[passage]]\nbetween = [\"A\", \"A\"]", vec!["14: passage[0].between[1] \"A\": is the same zone twice"]),
+        (
+            "[[portal]]\ncode = \"P\"\nouter = \"A\"\ninner = \"A\"",
+            vec![
+                "13: portal[0]: no antenna looks to the outer side",
+                "13: portal[0]: no antenna looks to the inner side",
+                "16: portal[0].inner \"A\": is the outer zone as well",
+            ],
+        ),
+        (
+            "[[read_point]]\ndevice = \"r\"\nantenna = 1\nzone = \"A\"\nx_mm = 5",
+            vec!["17: read_point[0].x_mm 5: has no portal"],
+        ),
+        (
+            "[[portal]]\ncode = \"P\"\nouter = \"A\"\ninner = \"B\"\n[[read_point]]\ndevice = \"r\"\nantenna = 1\nzone = \"B\"\nportal = \"P\"\nx_mm = -5\n[[read_point]]\ndevice = \"r\"\nantenna = 1\nzone = \"B\"\nportal = \"P\"\nx_mm = 5",
+            vec![
+                "20: read_point[0].zone \"B\": x_mm -5 looks to the outer side, which is A",
+                "25: read_point[1].antenna 1: this antenna has a read point already",
+            ],
+        ),
+        ("[[location]]\nzone = \"A\"", vec!["13: location[0].code: is missing"]),
+        ("[[location]]\ncode = \"X\"\ncodes = [\"Y\"]\nzone = \"A\"", vec!["13: location[0].code: has both"]),
+        (
+            "[[sku]]\ncode = \"A\"\nname = \"a\"\ngtin = \"95200002\"\naliases = [\"A\"]",
+            vec![
+                "14: sku[0].code \"A\": is a location's code",
+                "17: sku[0].aliases[0] \"A\": is a location's code",
+                "17: sku[0].aliases[0] \"A\": is given twice",
+            ],
+        ),
+        (
+            "[[sku]]\ncode = \"K\"\nname = \"k\"\ngtin = 95200002",
+            vec!["16: sku[0].gtin: is a whole number: give text in quotes"],
+        ),
+        (
+            "[[tag]]\ncompany_prefix = \"95x\"\nunknown = \"register\"",
+            vec!["14: tag[0].company_prefix \"95x\": not a company prefix"],
+        ),
+        (
+            "[[policy]]\nfrom = \"C\"\naction = \"confrim\"",
+            vec![
+                "14: policy[0].from \"C\": no such zone; did you mean \"A\"?",
+                "15: policy[0].action \"confrim\": not known: expected one of",
+            ],
+        ),
+        ("[[sort]]\nroute = \"DE\"", vec!["13: sort[0].chutes: is missing"]),
+    ] {
+        let found = site_faults(&format!("{base}{addition}\n"));
+        let agree = found.len() == expected.len() && found.iter().zip(&expected).all(|(f, e)| f.starts_with(e));
+        assert!(agree, "{addition}\nfound: {found:#?}\nexpected: {expected:#?}");
+    }
+}
+
+#[test]
+fn checking_a_site_beside_its_edge_reports_it_once() {
+    let report = check(&[demo("edge.toml"), demo("site.toml")]);
+    let kinds: Vec<_> = report.0.iter().map(|checked| checked.kind).collect();
+    assert_eq!((kinds, report.is_good()), (vec![Some(Kind::Edge), Some(Kind::Site)], true));
+    let alone = check(&[demo("site.toml")]);
+    assert_eq!((alone.0.len(), alone.is_good()), (1, true), "{alone:?}");
+}

@@ -1,0 +1,145 @@
+//! The URLs of devices and brokers.
+
+use super::edge::Secret;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+/// An MQTT broker.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Broker {
+    /// IP address or host name.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Name and password, where the broker wants them.
+    pub login: Option<(String, Secret<String>)>,
+}
+
+/// `llrp://HOST[:PORT]`.
+pub(super) fn llrp(url: &str) -> Result<(String, u16), String> {
+    let rest = url.strip_prefix("llrp://").ok_or("not an LLRP reader's URL: give llrp://HOST or llrp://HOST:PORT")?;
+    host_port(rest, 5084).map_err(|why| format!("{why}; LLRP readers listen on port 5084"))
+}
+
+/// `mqtt://[USER:PASSWORD@]HOST[:PORT]`; `%XX` stands for an octet of name or password.
+pub(super) fn mqtt(url: &str) -> Result<Broker, String> {
+    let rest = url.strip_prefix("mqtt://").ok_or("not a broker's URL: give mqtt://HOST or mqtt://HOST:PORT")?;
+    let (login, rest) = match rest.rsplit_once('@') {
+        None => (None, rest),
+        Some((login, rest)) => {
+            let (user, password) = login.split_once(':').ok_or("no password: give mqtt://USER:PASSWORD@HOST")?;
+            let plain = |text| unescape(text).ok_or("name or password is badly escaped: write %25 for a percent sign");
+            (Some((plain(user)?, Secret::new(plain(password)?))), rest)
+        }
+    };
+    let (host, port) = host_port(rest, 1883).map_err(|why| format!("{why}; MQTT brokers listen on port 1883"))?;
+    Ok(Broker { host, port, login })
+}
+
+/// `serial:///dev/FILE[?baud=RATE]`.
+pub(super) fn serial(url: &str) -> Result<(PathBuf, u32), String> {
+    let (url, query) = url.split_once('?').unwrap_or((url, "baud=115200"));
+    let path = url.strip_prefix("serial://").filter(|path| path.starts_with('/') && path.len() > 1);
+    let path =
+        path.ok_or("not a serial port's URL: give serial:///dev/ttyUSB0 or serial:///dev/ttyUSB0?baud=115200")?;
+    let baud = query.strip_prefix("baud=").ok_or("only baud=… may stand after the question mark")?;
+    let baud = baud.parse().ok().filter(|baud| (9_600..=921_600).contains(baud));
+    Ok((path.into(), baud.ok_or("baud rate out of range: give 9600 to 921600")?))
+}
+
+fn host_port(text: &str, default: u16) -> Result<(String, u16), &'static str> {
+    const HOST: &str = "not an IP address or host name";
+    let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']').ok_or(HOST)).transpose()? {
+        Some((host, port)) => {
+            host.parse::<Ipv6Addr>().map_err(|_| HOST)?;
+            (host, port)
+        }
+        None => {
+            let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            if host.parse::<Ipv4Addr>().is_err() && !is_host_name(host) {
+                return Err(HOST);
+            }
+            (host, port)
+        }
+    };
+    let port = match port.strip_prefix(':') {
+        Some(port) => port.parse().ok().filter(|&port| port != 0).ok_or("port out of range: give 1 to 65535")?,
+        None if port.is_empty() => default,
+        None => return Err(HOST),
+    };
+    Ok((host.into(), port))
+}
+
+/// RFC 1123 §2.1: labels of letters, digits and hyphens; the last is no number, or it would be a broken IPv4 address.
+fn is_host_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = text.rsplit('.').next().unwrap_or(text);
+    text.len() <= 253 && text.split('.').all(label) && !last.bytes().all(|octet| octet.is_ascii_digit())
+}
+
+fn unescape(text: &str) -> Option<String> {
+    let mut octets = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&octet, after)) = rest.split_first() {
+        rest = after;
+        if octet != b'%' {
+            octets.push(octet);
+            continue;
+        }
+        let (pair, after) = rest.split_first_chunk::<2>()?;
+        let digit = |octet: u8| char::from(octet).to_digit(16);
+        octets.push((digit(pair[0])? << 4 | digit(pair[1])?) as u8);
+        rest = after;
+    }
+    String::from_utf8(octets).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports() {
+        let ok = |host: &str, port| Ok((host.to_owned(), port));
+        for (url, expected) in [
+            ("llrp://10.0.0.30", ok("10.0.0.30", 5084)),
+            ("llrp://gate-1.example:5085", ok("gate-1.example", 5085)),
+            ("llrp://[fe80::1]:5084", ok("fe80::1", 5084)),
+            ("llrp://[::1]", ok("::1", 5084)),
+        ] {
+            assert_eq!(llrp(url), expected, "{url}");
+        }
+        for url in
+            ["llrp://", "llrp://10.0.0.300", "llrp://a b", "llrp://-a", "llrp://[::1", "llrp://[::1]x", "llrp://a:0"]
+        {
+            assert!(llrp(url).is_err(), "{url}");
+        }
+        assert!(llrp("http://10.0.0.30").is_err());
+    }
+
+    #[test]
+    fn brokers_with_and_without_login() {
+        let broker = mqtt("mqtt://edge:p%40ss%3Aword@broker:1884").expect("well formed");
+        let (user, password) = broker.login.clone().expect("given");
+        assert_eq!((broker.host.as_str(), broker.port, user.as_str()), ("broker", 1884, "edge"));
+        assert_eq!(password.expose(), "p@ss:word");
+        assert!(!format!("{broker:?}").contains("p@ss"), "{broker:?}");
+        assert_eq!(mqtt("mqtt://127.0.0.1").map(|broker| broker.port), Ok(1883));
+        assert!(mqtt("mqtt://edge@broker").is_err(), "no password");
+        assert!(mqtt("mqtt://edge:%4@broker").is_err(), "half an escape");
+    }
+
+    #[test]
+    fn serial_ports() {
+        assert_eq!(serial("serial:///dev/ttyUSB0"), Ok(("/dev/ttyUSB0".into(), 115_200)));
+        assert_eq!(serial("serial:///dev/ttyS1?baud=9600"), Ok(("/dev/ttyS1".into(), 9_600)));
+        for url in ["serial://ttyUSB0", "serial:///", "serial:///dev/x?baud=300", "serial:///dev/x?parity=odd"] {
+            assert!(serial(url).is_err(), "{url}");
+        }
+    }
+}
