@@ -37,8 +37,8 @@ pub enum GtinKind {
 
 /// Says what `text` is, as a scanner sends it.
 ///
-/// Without a symbology identifier, digits that happen to be a valid GTIN or SSCC are taken for one, then as element
-/// strings if they are valid ones; all else is someone's own code.
+/// Without a symbology identifier, digits that happen to be a valid GTIN or SSCC are taken for one, then for element
+/// strings if these are complete and name goods; all else is someone's own code.
 ///
 /// # Errors
 /// The text claims to be GS1 data (by symbology identifier, FNC1, brackets, a Digital Link with a key) and is broken.

@@ -15,6 +15,7 @@
 
 mod error;
 mod format;
+mod iso;
 mod link;
 mod scan;
 mod table;
@@ -270,12 +271,14 @@ impl<'a> Walk<'a> {
     fn start(text: &'a str) -> Result<Self, ElementError> {
         let walk = |form, at| Self { form, text, at, link: link::Place::default() };
         let carrier = if text.starts_with(']') { text.get(..3) } else { None };
+        let error = |position, reason| Err(ElementError { ai: None, position, reason });
         match carrier {
             Some(carrier) if GS1_CARRIERS.contains(&carrier) => return Ok(walk(Form::Raw, 3)),
             Some(carrier) if LINK_CARRIERS.contains(&carrier) && link::is_link(&text[3..]) => {
                 return link::start(text, 3);
             }
-            Some(_) => return Err(ElementError { ai: None, position: 0, reason: Reason::Carrier }),
+            Some(carrier) if LINK_CARRIERS.contains(&carrier) => return error(3, Reason::NoElements),
+            Some(_) => return error(0, Reason::Carrier),
             None => {}
         }
         match text.chars().next() {
@@ -283,8 +286,8 @@ impl<'a> Walk<'a> {
             Some('^' | GS) => Ok(walk(Form::Raw, 1)),
             Some('0'..='9') => Ok(walk(Form::Raw, 0)),
             Some(_) if link::is_link(text) => link::start(text, 0),
-            Some(_) => Err(ElementError { ai: None, position: 0, reason: Reason::NoElements }),
-            None => Err(ElementError { ai: None, position: 0, reason: Reason::Empty }),
+            Some(_) => error(0, Reason::NoElements),
+            None => error(0, Reason::Empty),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Checks a value against the format of its AI.
 
 use super::table::Row;
-use super::{Element, ElementError, Reason, VALUE_MAX};
+use super::{Element, ElementError, Reason, VALUE_MAX, iso};
 use crate::digits::{check_digit, is_text, number, percent_escape};
 
 /// One component of a format: `[X..17]`.
@@ -122,6 +122,16 @@ fn content(name: &str, value: &[u8]) -> Result<(), Fault> {
         "ss" => must(all() < 60, 0, "a second from 00 to 59"),
         "nonzero" => must(all() != 0, 0, "anything but zero"),
         "zero" => must(all() == 0, 0, "zero"),
+        "iso3166" => must(iso::is_country_number(value), 0, "a country of ISO 3166"),
+        "iso3166999" => must(iso::is_country_number(value) || value == b"999", 0, "a country of ISO 3166, or 999"),
+        "iso3166alpha2" => must(iso::is_country(value), 0, "a country of ISO 3166"),
+        "iso4217" => must(iso::is_currency(value), 0, "a currency of ISO 4217"),
+        "mediatype" => must(matches!(all(), 1..=10 | 80..=99), 0, "01 to 10, or 80 to 99"),
+        "iban" => iban(value),
+        "csumalpha" => match value.split_last_chunk() {
+            Some((key, found)) if check_pair(key) == *found => Ok(()),
+            _ => must(false, value.len().saturating_sub(2), "the pair of check characters of what precedes them"),
+        },
         "yesno" => must(all() < 2, 0, "0 or 1"),
         "winding" => must(matches!(all(), 0 | 1 | 9), 0, "0, 1 or 9"),
         "iso5218" => must(matches!(all(), 0 | 1 | 2 | 9), 0, "0, 1, 2 or 9"),
@@ -164,6 +174,35 @@ fn company_prefix(value: &[u8], from: usize) -> Result<(), Fault> {
     }
 }
 
+/// Checks an international bank account number (ISO 13616): country, two check digits, account.
+fn iban(value: &[u8]) -> Result<(), Fault> {
+    let fault = |offset, allowed| Err((offset, Reason::Content { allowed }));
+    if value.len() < 10 {
+        return fault(0, "a bank account number of at least 10 characters");
+    }
+    if !iso::is_country(&value[..2]) {
+        return fault(0, "a country of ISO 3166");
+    }
+    if let Some(index) = value.iter().position(|c| !c.is_ascii_uppercase() && !c.is_ascii_digit()) {
+        return fault(index, "capitals and digits");
+    }
+    let rotated = value[4..].iter().chain(&value[..4]);
+    let remainder = rotated.fold(0, |sum, &c| match c {
+        b'0'..=b'9' => (sum * 10 + u32::from(c - b'0')) % 97,
+        _ => (sum * 100 + u32::from(c - b'A') + 10) % 97,
+    });
+    if remainder == 1 { Ok(()) } else { fault(2, "the check digits of the account") }
+}
+
+/// The pair of check characters for a key of text of at most 23 characters (General Specifications §7.9.5).
+fn check_pair(key: &[u8]) -> [u8; 2] {
+    const WEIGHTS: [u32; 23] = [2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83];
+    const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+    let value = |c| (0..c).filter(|&lower| is_text(lower)).count() as u32;
+    let sum = key.iter().rev().zip(WEIGHTS).map(|(&c, weight)| value(c) * weight).sum::<u32>() % 1021;
+    [ALPHABET[(sum / 32) as usize], ALPHABET[(sum % 32) as usize]]
+}
+
 /// Checks a date whose month stands at `month_at`; day 0 is the whole month.
 fn date(year: u64, month: u64, day: u64, month_at: usize, whole_month: bool) -> Result<(), Fault> {
     if !(1..=12).contains(&month) {
@@ -195,4 +234,16 @@ pub(super) fn checks(format: &'static str) -> impl Iterator<Item = &'static str>
 #[cfg(test)]
 pub(super) fn is_known(check: &str) -> bool {
     [&b"9999999999"[..], b"0000000000", b"12345679", b"%%"].iter().any(|value| content(check, value).is_err())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_pairs_and_bank_accounts_of_the_standards() {
+        assert_eq!(check_pair(b"1987654Ad4X4bL5ttr2310c"), *b"2K");
+        assert_eq!(iban(b"GB82WEST12345698765432"), Ok(()));
+        assert!(iban(b"GB83WEST12345698765432").is_err());
+    }
 }

@@ -5,7 +5,7 @@ use core::fmt;
 /// What is wrong, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpcError {
-    /// In an EPC, or in numbers for one: the bit, from 0. In a URI: the octet, from 0. For elements: octet of the text.
+    /// Of an EPC, or of numbers that are to become one: the bit, from 0. Of a URI: the octet, from 0.
     pub position: usize,
     /// What is wrong there.
     pub reason: Reason,
