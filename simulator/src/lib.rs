@@ -1,1 +1,3 @@
-//! Placeholder.
+//! A warehouse on a laptop: world, devices, faults, harness, live demo.
+
+pub mod memory_commit;

@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What tests with real parts share.
+
+pub mod recorder;
