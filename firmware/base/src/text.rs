@@ -92,6 +92,10 @@ texts! {
     RepeatDiffers: "Number {0} was used before for something else: {1} differs", "编号 {0} 已用于其他操作：{1} 不同", "El número {0} ya se usó para otra cosa: {1} difiere", "Nummer {0} wurde schon anders benutzt: {1} weicht ab";
     /// Item.
     HereAlready: "{0} was booked here already", "{0} 已登记在此处", "{0} ya estaba registrado aquí", "{0} war hier schon gebucht";
+    /// Nothing is in hand.
+    ScanAny: "Scan a location or goods", "请扫描库位或货物", "Escanee una ubicación o mercancía", "Platz oder Ware scannen";
+    /// Quantity so far, item.
+    Counting: "{0} × {1} so far. Go on scanning, or Enter when done", "已清点 {0} × {1}。继续扫描，完成请按确认", "{0} × {1} hasta ahora. Siga escaneando o pulse Intro", "Bisher {0} × {1}. Weiter scannen oder mit Eingabe abschließen";
 }
 
 /// The sentence of `key` in `language` with its arguments put in; prints with `{}`.
