@@ -598,3 +598,6 @@ fn place_all(presence: &mut Presence, site: &Site, state: &State) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,525 @@
+//! The whole chain in the core: inputs in, facts and effects out.
+
+use super::*;
+use crate::commit::Batch;
+use crate::fact::Fact;
+use crate::input::SortOutcome;
+use crate::site::{
+    Action, Location, Policy, Portal, PresenceSettings, ReadPoint, Sku, SortRule, TagRule, UnknownTag, Zone, ZoneKind,
+};
+use stowage_base::{Duration, Epc, IntentBody, ItemRef, Level, Verdict, Visit};
+
+const READER: DeviceIx = DeviceIx(0);
+const SORTER: DeviceIx = DeviceIx(1);
+const SCANNER: DeviceIx = DeviceIx(2);
+const MUG: u64 = 9_521_321_000_018;
+const PEN: u64 = 9_521_321_000_025;
+
+fn code(text: &str) -> Code {
+    stowage_base::code(text).expect("short")
+}
+
+fn zone(text: &str, kind: ZoneKind) -> Zone {
+    Zone { code: code(text), name: text.into(), kind, area: [0; 4] }
+}
+
+/// OUTSIDE | portal | DOCK | STORE, a sorter with two chutes, a scanner; mugs are serialised, pens are not.
+fn site() -> Site {
+    let places = [("OUTSIDE", 0), ("DOCK", 1), ("STORE", 2), ("A-1", 2), ("A-2", 2)];
+    let read_point =
+        |antenna, zone, x| ReadPoint { device: READER, antenna, zone: ZoneIx(zone), portal: Some((PortalIx(0), x)) };
+    let sku = |text: &str, gtin, serialised| Sku {
+        code: code(text),
+        name: text.into(),
+        gtin,
+        owner: code("own"),
+        serialised,
+        aliases: vec![code(&format!("{text}-ALIAS"))],
+    };
+    let policy =
+        |from, to, action| Policy { from: Some(ZoneIx(from)), to: Some(ZoneIx(to)), by_portal: Some(true), action };
+    Site {
+        code: code("T1"),
+        name: "Test".into(),
+        time_zone: "Etc/UTC".into(),
+        zones: vec![zone("OUTSIDE", ZoneKind::Outside), zone("DOCK", ZoneKind::Dock), zone("STORE", ZoneKind::Aisle)],
+        passages: vec![(ZoneIx(1), ZoneIx(2))],
+        portals: vec![Portal { code: code("GATE"), name: "Gate".into(), outer: ZoneIx(0), inner: ZoneIx(1) }],
+        read_points: vec![read_point(1, 0, -1_000), read_point(2, 1, 1_000)],
+        locations: places.map(|(text, zone)| Location { code: code(text), zone: ZoneIx(zone) }).into(),
+        skus: vec![sku("MUG", MUG, true), sku("PEN", PEN, false)],
+        tags: vec![TagRule { company_prefix: code("9521321"), unknown: UnknownTag::Register }],
+        policies: vec![policy(0, 1, Action::AutoMove), policy(1, 0, Action::AutoMove)],
+        sort_plan: vec![
+            SortRule { sorter: None, route: Some(code("NORTH")), prefix: None, chutes: vec![code("C1")] },
+            SortRule { sorter: None, route: None, prefix: Some(code("1Z")), chutes: vec![code("C1"), code("C2")] },
+        ],
+        devices: vec![
+            Device { code: code("gate-1"), kind: DeviceKind::Reader },
+            Device {
+                code: code("sorter-1"),
+                kind: DeviceKind::Sorter {
+                    chutes: vec![code("C1"), code("C2"), code("HOSPITAL")],
+                    hospital: code("HOSPITAL"),
+                },
+            },
+            Device { code: code("scan-1"), kind: DeviceKind::Scanner },
+        ],
+        presence: PresenceSettings::default(),
+    }
+}
+
+/// An engine whose batches are committed at once, or when told.
+struct Bench {
+    engine: Engine,
+    now: Timestamp,
+    facts: Vec<Fact>,
+    rows: std::collections::BTreeMap<(String, String), String>,
+    chain: Chain,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let stored = Stored { chain: Chain::START, rows: Vec::new() };
+        let engine = Engine::new(Arc::new(site()), stored).expect("an empty journal");
+        let now = Timestamp::from_micros(1_000_000_000);
+        let mut bench = Self { engine, now, facts: Vec::new(), rows: Default::default(), chain: Chain::START };
+        bench.engine.start(now, "test");
+        bench.commit();
+        bench
+    }
+
+    fn pass(&mut self, millis: i64) {
+        self.now += Duration::from_millis(millis);
+    }
+
+    fn input(&mut self, input: Input) {
+        self.engine.input(self.now, input);
+    }
+
+    fn store(&mut self, batch: Batch) {
+        for row in batch.rows {
+            let key = (row.table.to_owned(), row.key);
+            match row.body {
+                Some(body) => drop(self.rows.insert(key, body)),
+                None => drop(self.rows.remove(&key)),
+            }
+        }
+        self.facts.extend(batch.entries.into_iter().map(|entry| entry.fact));
+        self.chain = batch.chain;
+    }
+
+    /// Commits what there is; the effects that come free.
+    fn commit(&mut self) -> Vec<Effect> {
+        while let Some(batch) = self.engine.take_batch() {
+            self.store(batch);
+        }
+        self.engine.durable(self.now, self.chain.seq);
+        self.engine.state().check().expect("the invariants hold");
+        self.engine.effects().collect()
+    }
+
+    fn kinds_after(&self, seen: usize) -> Vec<&'static str> {
+        self.facts[seen..].iter().map(|fact| fact.body.kind()).collect()
+    }
+
+    fn scan(&mut self, seq: u32, body: IntentBody) -> Verdict {
+        self.input(Input::Intent { scanner: SCANNER, intent: intent(seq, body) });
+        let effects = self.commit();
+        let verdict = effects.into_iter().find_map(|effect| match effect {
+            Effect::Answer { seq: of, verdict, .. } if of == seq => Some(verdict),
+            _ => None,
+        });
+        verdict.expect("an answer")
+    }
+
+    fn place(&self, epc: Epc) -> Option<String> {
+        let item = self.engine.state().items.get(&epc)?;
+        item.place.as_ref().map(|place| place.location.as_str().to_owned())
+    }
+
+    fn stock(&self, sku: &str, location: &str) -> u32 {
+        let of = self.engine.state().stock.iter();
+        of.filter(|(key, _)| key.sku == sku && key.location == location).map(|(_, quantity)| quantity).sum()
+    }
+
+    /// What a restart makes of the journal.
+    fn restarted(&self) -> Engine {
+        let rows = self.rows.iter().map(|((table, key), body)| (table.clone(), key.clone(), body.clone())).collect();
+        Engine::new(Arc::new(site()), Stored { chain: self.chain.clone(), rows }).expect("rows make sense")
+    }
+
+    /// A tag walks through the gate in two seconds; `inwards` or back out.
+    fn walk(&mut self, epc: Epc, inwards: bool) {
+        let start = self.now;
+        for visit in 0..40_i64 {
+            let antenna = (visit % 2 + 1) as u16;
+            let point = ReadPointIx(antenna - 1);
+            let along = visit * 100 - 2_000;
+            let x = if inwards { along } else { -along };
+            let distance = (x - if antenna == 1 { -1_000 } else { 1_000 }).abs();
+            self.now = start + Duration::from_millis(visit * 50);
+            let reads = u32::from(distance < 1_800);
+            if reads > 0 {
+                let rssi_cdbm = (-4_500 - distance * distance / 1_500) as i16;
+                let at = self.now;
+                let read = TagRead { epc, antenna, rssi_cdbm, count: 1, at, frequency_khz: None, phase: None };
+                self.engine.read(self.now, point, &read);
+            }
+            self.now += Duration::from_millis(50);
+            let visit =
+                Visit { antenna, start: self.now - Duration::from_millis(50), end: self.now, reads, healthy: true };
+            self.input(Input::Visit { point, visit });
+        }
+        self.pass(2_000);
+        self.engine.tick(self.now);
+    }
+}
+
+fn intent(seq: u32, body: IntentBody) -> Intent {
+    Intent { seq, at: Timestamp::from_micros(i64::from(seq)), worker: code("W1"), body }
+}
+
+fn mug(serial: u64) -> Epc {
+    stowage_gs1::epc::sgtin96(MUG, 7, serial, 1).expect("in range")
+}
+
+fn pens() -> ItemRef {
+    ItemRef::Gtin { gtin: PEN, lot: None, serial: None, expiry: None }
+}
+
+fn receive(item: ItemRef, quantity: u32, at: &str) -> IntentBody {
+    IntentBody::Receive { item, quantity, at: code(at) }
+}
+
+fn put_away(item: ItemRef, quantity: u32, to: &str) -> IntentBody {
+    IntentBody::PutAway { item, quantity, to: code(to) }
+}
+
+fn see(epc: Epc, at: &str) -> IntentBody {
+    IntentBody::See { item: ItemRef::Epc(epc), at: code(at) }
+}
+
+#[test]
+fn goods_that_walk_in_are_booked_in_and_those_that_walk_out_leave_the_book() {
+    let mut bench = Bench::new();
+    bench.walk(mug(1), true);
+    bench.commit();
+    assert_eq!(bench.kinds_after(1), ["presence.moved", "stock.received"]);
+    assert_eq!(bench.place(mug(1)).as_deref(), Some("DOCK"));
+    bench.pass(60_000);
+    bench.walk(mug(1), false);
+    bench.commit();
+    assert_eq!(bench.kinds_after(3), ["presence.moved", "stock.departed"]);
+    assert_eq!((bench.place(mug(1)), bench.stock("MUG", "DOCK")), (None, 0));
+}
+
+#[test]
+fn a_foreign_tag_is_counted_and_nothing_more() {
+    let mut bench = Bench::new();
+    let foreign = Epc::from_hex("3034257BF7194E4000001A85").expect("hex");
+    bench.walk(foreign, true);
+    bench.commit();
+    assert_eq!(bench.facts.len(), 1);
+    assert_eq!(bench.engine.view(bench.now).totals.foreign, 1);
+}
+
+#[test]
+fn a_worker_receives_puts_away_and_counts() {
+    let mut bench = Bench::new();
+    let said = |verdict: Verdict| (verdict.level, verdict.key);
+    assert_eq!(said(bench.scan(1, receive(pens(), 10, "DOCK"))), (Level::Ok, TextKey::Received));
+    assert_eq!(said(bench.scan(2, put_away(pens(), 4, "A-1"))), (Level::Ok, TextKey::Moved));
+    assert_eq!((bench.stock("PEN", "DOCK"), bench.stock("PEN", "A-1")), (6, 4));
+    let count = |quantity| IntentBody::Count { item: pens(), quantity, at: code("A-1") };
+    assert_eq!(said(bench.scan(3, count(4))), (Level::Ok, TextKey::Counted));
+    assert_eq!(said(bench.scan(4, count(3))), (Level::Warn, TextKey::CountDiffers));
+    assert_eq!(bench.stock("PEN", "A-1"), 3);
+    assert_eq!(said(bench.scan(5, count(0))), (Level::Warn, TextKey::CountDiffers));
+    assert_eq!(bench.stock("PEN", "A-1"), 0);
+}
+
+#[test]
+fn what_the_book_lacks_is_found_then_moved() {
+    let mut bench = Bench::new();
+    bench.scan(1, receive(pens(), 2, "DOCK"));
+    let verdict = bench.scan(2, put_away(pens(), 5, "A-1"));
+    assert_eq!((verdict.level, verdict.key), (Level::Warn, TextKey::FoundThenMoved));
+    assert_eq!(verdict.args.last().map(|had| had.as_str()), Some("2"));
+    assert_eq!(bench.stock("PEN", "A-1"), 5);
+    assert_eq!(bench.kinds_after(3), ["stock.moved", "stock.adjusted", "intent.answered"]);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_in_words_and_the_refusal_is_a_fact() {
+    let mut bench = Bench::new();
+    let stop = |bench: &mut Bench, seq, body| {
+        let verdict = bench.scan(seq, body);
+        assert_eq!(verdict.level, Level::Stop);
+        verdict.key
+    };
+    assert_eq!(stop(&mut bench, 1, receive(pens(), 1, "NOWHERE")), TextKey::UnknownLocation);
+    assert_eq!(stop(&mut bench, 2, receive(ItemRef::Code(code("XYZ")), 1, "DOCK")), TextKey::UnknownCode);
+    assert_eq!(stop(&mut bench, 3, receive(pens(), 0, "DOCK")), TextKey::QuantityOutOfRange);
+    let bare_mug = ItemRef::Code(code("MUG-ALIAS"));
+    assert_eq!(stop(&mut bench, 4, receive(bare_mug, 1, "DOCK")), TextKey::SerialNeedsTag);
+    assert_eq!(stop(&mut bench, 5, receive(ItemRef::Epc(mug(1)), 2, "DOCK")), TextKey::QuantityOutOfRange);
+    assert_eq!(bench.engine.answered(SCANNER), 5);
+}
+
+#[test]
+fn a_barcode_with_a_serial_names_the_tagged_unit() {
+    let mut bench = Bench::new();
+    bench.scan(1, receive(ItemRef::Epc(mug(77)), 1, "DOCK"));
+    let item = ItemRef::Gtin { gtin: MUG, lot: None, serial: Some(code("77")), expiry: None };
+    let verdict = bench.scan(2, put_away(item, 1, "A-2"));
+    assert_eq!(verdict.key, TextKey::Moved);
+    assert_eq!(bench.place(mug(77)).as_deref(), Some("A-2"));
+}
+
+#[test]
+fn a_repeat_gets_the_first_answer_and_another_content_an_error() {
+    let mut bench = Bench::new();
+    let first = bench.scan(1, receive(pens(), 10, "DOCK"));
+    let facts = bench.facts.len();
+    assert_eq!(bench.scan(1, receive(pens(), 10, "DOCK")), first);
+    let other = bench.scan(1, receive(pens(), 11, "DOCK"));
+    assert_eq!((other.level, other.key), (Level::Stop, TextKey::RepeatDiffers));
+    assert_eq!((bench.facts.len(), bench.stock("PEN", "DOCK")), (facts, 10));
+}
+
+#[test]
+fn an_intent_behind_a_gap_is_refused_until_the_gap_is_filled() {
+    let mut bench = Bench::new();
+    bench.input(Input::Intent { scanner: SCANNER, intent: intent(2, receive(pens(), 1, "DOCK")) });
+    assert_eq!(bench.commit(), [Effect::Refuse { scanner: SCANNER, seq: 2 }]);
+    bench.scan(1, receive(pens(), 1, "DOCK"));
+    bench.scan(2, receive(pens(), 1, "DOCK"));
+    assert_eq!(bench.stock("PEN", "DOCK"), 2);
+}
+
+#[test]
+fn a_restored_journal_goes_on_behind_what_the_scanner_was_told() {
+    let mut bench = Bench::new();
+    bench.input(Input::Lost { scanner: SCANNER, answered: 40 });
+    bench.commit();
+    assert_eq!(bench.kinds_after(1), ["scanner.resumed"]);
+    bench.scan(41, receive(pens(), 1, "DOCK"));
+}
+
+#[test]
+fn nothing_is_promised_before_it_is_durable() {
+    let mut bench = Bench::new();
+    bench.input(Input::Intent { scanner: SCANNER, intent: intent(1, receive(pens(), 1, "DOCK")) });
+    let batch = bench.engine.take_batch().expect("facts");
+    bench.engine.durable(bench.now, batch.chain.seq - 1);
+    assert_eq!(bench.engine.effects().count(), 0, "its last fact is not durable yet");
+    bench.engine.durable(bench.now, batch.chain.seq);
+    assert_eq!(bench.engine.effects().count(), 1);
+}
+
+#[test]
+fn while_commits_fail_intents_are_refused_and_nothing_accepted_is_lost() {
+    let mut bench = Bench::new();
+    bench.input(Input::Intent { scanner: SCANNER, intent: intent(1, receive(pens(), 1, "DOCK")) });
+    let batch = bench.engine.take_batch().expect("facts");
+    bench.engine.failed(bench.now, "the disk is full");
+    bench.input(Input::Intent { scanner: SCANNER, intent: intent(2, receive(pens(), 1, "DOCK")) });
+    assert_eq!(bench.engine.effects().collect::<Vec<_>>(), [Effect::Refuse { scanner: SCANNER, seq: 2 }]);
+    assert_eq!(bench.engine.view(bench.now).problem.as_deref(), Some("the disk is full"));
+    bench.store(batch);
+    let effects = bench.commit();
+    assert!(matches!(effects[..], [Effect::Answer { seq: 1, .. }]), "{effects:?}");
+    bench.scan(2, receive(pens(), 1, "DOCK"));
+    assert_eq!(bench.stock("PEN", "DOCK"), 2);
+}
+
+#[test]
+fn a_move_past_the_policy_is_a_discrepancy_that_a_scan_settles() {
+    let mut bench = Bench::new();
+    bench.scan(1, receive(ItemRef::Epc(mug(5)), 1, "DOCK"));
+    bench.scan(2, put_away(ItemRef::Epc(mug(5)), 1, "A-1"));
+    let seen = bench.facts.len();
+    // The book has it in STORE; the gate sees it come in from outside.
+    bench.walk(mug(5), true);
+    let effects = bench.commit();
+    assert_eq!(bench.kinds_after(seen), ["presence.moved", "discrepancy.opened"]);
+    let opened = bench.facts.last().expect("a fact");
+    let why = opened.why.clone().unwrap_or_default();
+    assert!(why.contains("A-1") && why.contains("DOCK"), "{why}");
+    assert!(matches!(effects[..], [Effect::AddTask { key: TextKey::CheckItem, .. }]), "{effects:?}");
+    assert_eq!(bench.place(mug(5)).as_deref(), Some("A-1"), "the book waits for a person");
+
+    let seen = bench.facts.len();
+    let verdict = bench.scan(3, see(mug(5), "A-2"));
+    assert_eq!(bench.kinds_after(seen), ["discrepancy.settled", "stock.moved", "intent.answered"]);
+    assert_eq!(verdict.key, TextKey::DoubtSettled);
+    assert_eq!(bench.place(mug(5)).as_deref(), Some("A-2"));
+    assert_eq!(bench.engine.view(bench.now).discrepancies, []);
+}
+
+#[test]
+fn a_person_at_the_page_may_take_the_radios_word_once() {
+    let mut bench = Bench::new();
+    bench.scan(1, receive(ItemRef::Epc(mug(5)), 1, "DOCK"));
+    bench.scan(2, put_away(ItemRef::Epc(mug(5)), 1, "A-1"));
+    bench.walk(mug(5), true);
+    bench.commit();
+    let id = bench.engine.view(bench.now).discrepancies[0].id;
+    bench.input(Input::Settle { request: 1, discrepancy: id });
+    bench.input(Input::Settle { request: 2, discrepancy: id });
+    let effects = bench.commit();
+    let replies: Vec<_> = effects.iter().filter(|effect| matches!(effect, Effect::Reply { .. })).collect();
+    assert_eq!(
+        replies,
+        [&Effect::Reply { request: 1, reply: Reply::Done }, &Effect::Reply { request: 2, reply: Reply::NotFound }]
+    );
+    assert_eq!(bench.place(mug(5)).as_deref(), Some("DOCK"));
+}
+
+fn scanned(item: u32, text: Option<&str>, decide_by: Timestamp) -> Input {
+    let event = SorterEvent::Scanned { boot: 7, item, code: text.map(code), decide_by };
+    Input::Sorter { sorter: SORTER, event }
+}
+
+fn sorter(event: SorterEvent) -> Input {
+    Input::Sorter { sorter: SORTER, event }
+}
+
+fn chutes(effects: &[Effect]) -> Vec<&str> {
+    let chute = |effect: &'_ Effect| match effect {
+        Effect::Divert { .. } => Some(()),
+        _ => None,
+    };
+    assert!(effects.iter().all(|effect| chute(effect).is_some()), "{effects:?}");
+    effects
+        .iter()
+        .filter_map(|effect| if let Effect::Divert { chute, .. } = effect { Some(chute.as_str()) } else { None })
+        .collect()
+}
+
+#[test]
+fn a_parcel_is_commanded_after_its_facts_are_durable_and_each_step_is_a_fact() {
+    let mut bench = Bench::new();
+    bench.input(Input::Announce { request: 1, code: code("P1"), route: code("NORTH") });
+    assert_eq!(bench.commit(), [Effect::Reply { request: 1, reply: Reply::Done }]);
+    let decide_by = bench.now + Duration::from_millis(400);
+    bench.input(scanned(1, Some("P1"), decide_by));
+    assert_eq!(bench.engine.effects().count(), 0, "not before it is durable");
+    assert_eq!(chutes(&bench.commit()), ["C1"]);
+    for event in [
+        SorterEvent::Sent { boot: 7, item: 1 },
+        SorterEvent::Acknowledged { boot: 7, item: 1 },
+        SorterEvent::Ended { boot: 7, item: 1, outcome: SortOutcome::Diverted, chute: Some(code("C1")) },
+        SorterEvent::Ended { boot: 7, item: 1, outcome: SortOutcome::Diverted, chute: Some(code("C1")) },
+    ] {
+        bench.input(sorter(event));
+    }
+    bench.commit();
+    let wanted = ["parcel.scanned", "command.planned", "command.sent", "command.acknowledged", "command.confirmed"];
+    assert_eq!(bench.kinds_after(2), wanted, "and the repeat is no news");
+}
+
+#[test]
+fn problems_go_to_the_hospital_and_a_full_chute_is_passed_by() {
+    let mut bench = Bench::new();
+    let decide_by = bench.now + Duration::from_millis(400);
+    bench.input(scanned(1, None, decide_by));
+    bench.input(scanned(2, Some("NEVER-HEARD"), decide_by));
+    bench.input(scanned(3, Some("1Z-A"), decide_by));
+    bench.input(sorter(SorterEvent::Full { chute: code("C1"), full: true }));
+    bench.input(scanned(4, Some("1Z-B"), decide_by));
+    bench.input(sorter(SorterEvent::Full { chute: code("C2"), full: true }));
+    bench.input(scanned(5, Some("1Z-C"), decide_by));
+    bench.input(scanned(5, Some("1Z-C"), decide_by));
+    assert_eq!(chutes(&bench.commit()), ["HOSPITAL", "HOSPITAL", "C1", "C2", "HOSPITAL"]);
+}
+
+#[test]
+fn a_command_whose_moment_passes_while_it_waits_is_missed_and_never_sent() {
+    let mut bench = Bench::new();
+    bench.input(scanned(1, Some("1Z-A"), bench.now + Duration::from_millis(400)));
+    let batch = bench.engine.take_batch().expect("facts");
+    bench.pass(500);
+    bench.store(batch);
+    assert_eq!(bench.commit(), [], "durable too late");
+    bench.commit();
+    assert_eq!(bench.kinds_after(1), ["parcel.scanned", "command.planned", "command.missed"]);
+    assert_eq!(bench.facts.last().map(|fact| fact.at), Some(bench.now - Duration::from_millis(100)), "at its own time");
+    bench.input(scanned(2, Some("1Z-A"), bench.now));
+    assert_eq!(bench.commit(), [], "reported too late: recorded, not sent");
+}
+
+#[test]
+fn a_sorters_restart_voids_its_open_commands_and_ours_sends_them_again() {
+    let mut bench = Bench::new();
+    let decide_by = bench.now + Duration::from_millis(4_000);
+    bench.input(scanned(1, Some("1Z-A"), decide_by));
+    bench.commit();
+    bench.engine = bench.restarted();
+    bench.input(sorter(SorterEvent::Up { boot: 7 }));
+    assert_eq!(chutes(&bench.commit()), ["C1"], "the same id, so a repeat harms nothing");
+    bench.input(sorter(SorterEvent::Up { boot: 8 }));
+    bench.commit();
+    assert_eq!(bench.kinds_after(3), ["command.failed"]);
+}
+
+#[test]
+fn a_restart_goes_on_with_the_same_state() {
+    let mut bench = Bench::new();
+    bench.walk(mug(1), true);
+    bench.scan(1, receive(pens(), 10, "DOCK"));
+    bench.scan(2, put_away(ItemRef::Epc(mug(1)), 1, "A-1"));
+    bench.input(scanned(1, Some("1Z-A"), bench.now + Duration::from_millis(400)));
+    bench.commit();
+    let again = bench.restarted();
+    assert_eq!(again.state(), bench.engine.state());
+    let mut folded = State::default();
+    for fact in &bench.facts {
+        folded.apply(fact).expect("the journal folds");
+    }
+    assert_eq!(&folded, bench.engine.state());
+    assert_eq!(again.presence().posterior(&mug(1)).and_then(|tag| tag.committed), Some(ZoneIx(2)));
+}
+
+#[test]
+fn batch_borders_change_no_fact() {
+    let run = |commit_each: bool| {
+        let mut bench = Bench::new();
+        let decide_by = bench.now + Duration::from_millis(400);
+        for item in 0..20 {
+            bench.input(scanned(item, Some("1Z-A"), decide_by + Duration::from_millis(i64::from(item) * 50)));
+            let body = receive(pens(), 1 + item, "DOCK");
+            bench.input(Input::Intent { scanner: SCANNER, intent: intent(item + 1, body) });
+            bench.pass(60);
+            if commit_each {
+                bench.commit();
+            }
+        }
+        bench.pass(100_000);
+        bench.engine.tick(bench.now);
+        bench.commit();
+        bench.facts.iter().map(|fact| fact.line("T1", 1)).collect::<Vec<_>>()
+    };
+    assert_eq!(run(true), run(false));
+}
+
+#[test]
+fn every_fact_reads_back_from_its_line() {
+    let mut bench = Bench::new();
+    bench.walk(mug(1), true);
+    bench.scan(1, put_away(ItemRef::Epc(mug(1)), 1, "A-1"));
+    bench.walk(mug(1), true);
+    bench.scan(2, see(mug(1), "A-1"));
+    bench.input(scanned(1, Some("1Z-A"), bench.now + Duration::from_millis(400)));
+    bench.input(Input::Device { device: READER, event: DeviceEvent::Up });
+    bench.input(Input::Device { device: READER, event: DeviceEvent::Down("cable".into()) });
+    bench.commit();
+    for fact in &bench.facts {
+        let line = fact.line("T1", 3);
+        assert_eq!(Fact::parse(&line).expect(&line), (3, fact.clone()));
+        let keys = ["site", "epoch", "seq", "at", "kind", "v", "who", "what", "where", "when", "why", "cause", "data"];
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&line).expect("an object");
+        assert!(keys.iter().all(|key| object.contains_key(*key)) && object.len() == keys.len(), "{line}");
+    }
+}
