@@ -1,6 +1,6 @@
 //! Making batches durable: one thread owns the file and commits what is waiting together.
 
-use super::{Journal, explain};
+use super::{Journal, explain, file_id};
 use rusqlite::TransactionBehavior;
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -125,8 +125,7 @@ impl<W: Fn()> Writer<W> {
     fn store(&mut self, held: &mut Vec<Batch>) -> bool {
         let (mut pause, mut told, mut closing) = (self.retry.first, String::new(), false);
         loop {
-            let Err(error) = self.journal.write(held) else { return true };
-            let reason = explain(&self.journal.path, &error);
+            let Err(reason) = self.journal.write(held) else { return true };
             if reason != told {
                 told.clone_from(&reason);
                 self.say(Outcome::Failed { reason });
@@ -150,8 +149,16 @@ impl<W: Fn()> Writer<W> {
 }
 
 impl Journal {
-    /// Writes `batches` in one transaction.
-    fn write(&mut self, batches: &[Batch]) -> rusqlite::Result<()> {
+    /// Writes `batches` in one transaction, or says why it can't.
+    fn write(&mut self, batches: &[Batch]) -> Result<(), String> {
+        // SQLite would go on in a file that no longer has a name, and the facts would be gone with this process.
+        if self.file != file_id(&self.path) {
+            return Err(format!("{}: was moved or deleted: put it back", self.path.display()));
+        }
+        self.transact(batches).map_err(|error| explain(&self.path, &error))
+    }
+
+    fn transact(&mut self, batches: &[Batch]) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
             // A commit that reported a failure may have reached the disk all the same.
@@ -249,6 +256,23 @@ mod tests {
         drop(commit);
         drop(other);
         assert_eq!(Reader::open(dir.path()).expect("opens").head().expect("reads").seq, 0);
+    }
+
+    #[test]
+    fn a_journal_that_is_moved_away_fails_until_it_is_back() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (mut commit, mut recorder, wakes) = start(dir.path());
+        let (here, away) = (dir.path().join(FILE), dir.path().join("away"));
+        std::fs::rename(&here, &away).expect("moves");
+        commit.submit(recorder.now(), recorder.batch(1, &[]));
+        wakes.recv().expect("woken");
+        match commit.poll(recorder.now()) {
+            Some(Outcome::Failed { reason }) => assert!(reason.ends_with("moved or deleted: put it back"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+        std::fs::rename(&away, &here).expect("moves");
+        wakes.recv().expect("woken");
+        assert_eq!(commit.poll(recorder.now()), Some(Outcome::Durable { seq: 1 }));
     }
 
     #[test]

@@ -44,6 +44,12 @@ pub struct Key {
 impl Key {
     /// Before every fact.
     pub const START: Self = Self { epoch: 0, seq: 0 };
+
+    /// Reads a key as it is printed.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (epoch, seq) = text.split_once('/')?;
+        Some(Self { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? })
+    }
 }
 
 /// `EPOCH/SEQ`.
@@ -114,6 +120,8 @@ pub enum OpenError {
 pub struct Journal {
     connection: Connection,
     path: PathBuf,
+    /// Which file it is, whatever its name.
+    file: Option<(u64, u64)>,
     chain: Chain,
     // Held, and so locked, until the connection above is closed: fields are dropped in order.
     _lock: File,
@@ -142,7 +150,8 @@ impl Journal {
         let stored = reader::stored(&connection).map_err(|error| open_error(&path, &error))?;
         let check = reader::check_last(&connection, site).map_err(|error| open_error(&path, &error))?;
         check.map_err(|fault| OpenError::Corrupt { path: path.clone(), reason: fault.to_string() })?;
-        Ok((Self { connection, path, chain: stored.chain.clone(), _lock: lock }, stored))
+        let file = file_id(&path);
+        Ok((Self { connection, path, file, chain: stored.chain.clone(), _lock: lock }, stored))
     }
 
     /// Where it stands.
@@ -195,6 +204,20 @@ fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     Ok(connection)
+}
+
+/// Which file `path` names: device and inode. Always the same `None` where the system has no such thing.
+fn file_id(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
 }
 
 fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {
@@ -337,6 +360,8 @@ mod tests {
         let reader = Reader::open(dir.path()).expect("reads");
         assert_eq!(reader.head().expect("reads"), Key { epoch: 2, seq: 2 });
         assert_eq!(reader.check_chain(|_| ()).expect("whole").seq, 2);
-        assert_eq!(reader.behind(Key { epoch: 1, seq: 2 }).expect("reads"), 3);
+        assert_eq!(reader.count_before(2, Key { epoch: 1, seq: 1 }), Ok(2));
+        let across = reader.page(&Filter::default(), Key { epoch: 1, seq: 2 }, 9).expect("reads");
+        assert_eq!(across.iter().map(|fact| fact.key.to_string()).collect::<Vec<_>>(), ["1/3", "2/1", "2/2"]);
     }
 }
