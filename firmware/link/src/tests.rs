@@ -554,7 +554,7 @@ fn a_recorded_session_played_again_opens_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// Faults on: never out of order, never twice. Faults off: everything finishes.
     #[test]
@@ -688,6 +688,38 @@ const GOLDEN: [&str; 6] = [
     "0401010201013DA021E1979E64E9CD28E64234FBEEE8F43649490794E3E87A89540FA68C5E48A555479C5A0A461F1321A2E596B481E9C11912D21F60F6F4C689A12D8B00",
     "040101020101276FD5D332896175C3A06E5F856D487806F40F245F7D68CB12B5DCC3359786D7901476A325C80A00",
 ];
+
+#[test]
+fn a_frame_played_again_is_dropped() {
+    let mut ends = [Channel::new(Side::Scanner), Channel::new(Side::Edge)];
+    ends.iter_mut().for_each(|end| end.start(&KEY, "SC-1", &[1; 16], &[2; 16]));
+    let [scanner, edge] = &mut ends;
+    let mut wire = Vec::new();
+    scanner.seal(&ToEdge::Intent(intent(1)), |octets| wire.extend_from_slice(octets));
+    assert_eq!(wire.iter().filter(|octet| edge.push(**octet).is_some()).count(), 1);
+    assert_eq!(wire.iter().filter(|octet| edge.push(**octet).is_some()).count(), 0);
+    assert_eq!(wire.iter().filter(|octet| scanner.push(**octet).is_some()).count(), 0, "nor sent back");
+    assert_eq!((edge.counters.stale, scanner.counters.forged), (1, 1));
+}
+
+#[test]
+fn three_forged_frames_in_a_row_end_a_session_two_do_not() {
+    let mut forger = Channel::new(Side::Scanner);
+    forger.start(&[0; 32], "SC-1", &[1; 16], &[2; 16]);
+    let mut forged = Vec::new();
+    forger.seal(&ToEdge::Ping { at: Timestamp::EPOCH }, |octets| forged.extend_from_slice(octets));
+    let mut pair = Pair::new(18, Faults::default());
+    pair.run(secs(1));
+    for _ in 0..3 {
+        pair.edge.receive(pair.now, &forged.repeat(2), &mut pair.daemon);
+        pair.scan(1);
+        pair.run(secs(2));
+        assert_eq!(pair.handheld.ups, 1, "a good frame in between");
+    }
+    pair.edge.receive(pair.now, &forged.repeat(3), &mut pair.daemon);
+    assert_eq!(pair.edge.over(), Some(Why::Forged));
+    assert_eq!(pair.edge.counters().forged, 9);
+}
 
 #[test]
 fn a_message_of_a_newer_peer_is_skipped() {

@@ -356,6 +356,36 @@ fn two_scans_at_once_both_count() {
 }
 
 #[test]
+fn a_tag_read_twice_has_no_ok_before_it_is_kept() {
+    let mut rig = rig();
+    rig.scan("A-1");
+    rig.device.store_mut().slow = true;
+    for _ in 0..3 {
+        assert_eq!(rig.step(Event::Tag(Epc::new(&[1]).expect("short"))), Vec::<String>::new());
+    }
+    assert_eq!(rig.settle(), ["beep Ok", "Ok KeptOffline 1 01"]);
+}
+
+#[test]
+fn a_store_that_is_far_behind_stops_the_worker() {
+    let config = Config { worker: name("W-7"), language: Language::English, capacity: 100, kept: 0, last_seq: 0 };
+    let (mut app, mut actions) = (Scanner::<4, 4>::new(config), Actions::new());
+    let position = Position { epoch: 1, version: 1 };
+    let change = Change::Location(name("A-1"));
+    let changed = ScannerEvent::Changed { feed: Feed::Catalogue, position, change };
+    app.step(Timestamp::EPOCH, Event::Link(changed), &mut actions);
+    let mut scan = |text| {
+        actions.clear();
+        app.step(Timestamp::EPOCH, Event::Barcode(text), &mut actions);
+        actions.iter().any(|action| matches!(action, Action::Store(_)))
+    };
+    scan("A-1");
+    assert_eq!((0..10).filter(|_| scan(MUG)).count(), PENDING_MAX);
+    app.step(Timestamp::EPOCH, Event::Durable(8), &mut actions);
+    assert!(actions.len() < ACTIONS_MAX, "the fullest step there is");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_at_once() {
     let mut rig = rig();
     assert_eq!(rig.scan("9506000134353"), ["beep Stop", "Stop CheckDigit 9506000134353"]);
