@@ -266,18 +266,18 @@ fn devices(root: &mut Section<'_>) -> Devices {
         let id = section.id("id").unwrap_or_default();
         devices.names.add(file, &id, index);
         // Where the kind isn't known, neither are the keys: the rest of the section is left alone.
-        let kind = section.choice("kind", KINDS).and_then(|kind| match kind.value {
+        let kind = section.choice("kind", KINDS).map(|kind| match kind.value {
             Kind::Llrp => {
                 section.require(&[("url", "llrp://HOST or llrp://HOST:PORT"), ("antennas", ANTENNAS)]);
                 let (host, port) = url(&mut section, url::llrp).unwrap_or_default();
-                Some(DeviceKind::Llrp {
+                DeviceKind::Llrp {
                     host,
                     port,
                     antennas: antennas(&mut section, index, &mut devices.antennas),
                     dwell: dwell(&mut section),
                     session: session(&mut section),
                     population: section.number("population", 1..=65_535).map_or(32, |population| population.value),
-                })
+                }
             }
             Kind::Mercury => {
                 section.require(&[
@@ -286,14 +286,14 @@ fn devices(root: &mut Section<'_>) -> Devices {
                     ("region", r#"the radio rules of the place, such as "eu3" or "na""#),
                 ]);
                 let (path, baud) = url(&mut section, url::serial).unwrap_or_default();
-                Some(DeviceKind::Mercury {
+                DeviceKind::Mercury {
                     path,
                     baud,
                     antennas: antennas(&mut section, index, &mut devices.antennas),
                     dwell: dwell(&mut section),
                     session: session(&mut section),
                     region: section.choice("region", REGIONS).map_or(Region::EUROPE_3, |region| region.value),
-                })
+                }
             }
             Kind::SorterMqtt => {
                 section.require(&[
@@ -303,12 +303,12 @@ fn devices(root: &mut Section<'_>) -> Devices {
                 ]);
                 let broker = url(&mut section, url::mqtt).unwrap_or_default();
                 let (chutes, hospital) = chutes(&mut section);
-                Some(DeviceKind::SorterMqtt { broker, chutes, hospital })
+                DeviceKind::SorterMqtt { broker, chutes, hospital }
             }
             Kind::Scanner => {
                 section.require(&[("key", KEY)]);
                 let key = key(&mut section, &mut keys);
-                Some(DeviceKind::Scanner { key: Secret::new(key) })
+                DeviceKind::Scanner { key: Secret::new(key) }
             }
         });
         // A device without a usable kind still holds its place, so that indices agree.

@@ -1,0 +1,7 @@
+//! The `stowage` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stowage::cli::main()
+}
