@@ -1,1 +1,6 @@
-//! Placeholder.
+//! The protocols that Stowage speaks with devices and other systems, as codecs and sessions without I/O.
+//!
+//! Bytes and a time go in, values and bytes come out. Where Stowage simulates a device, its end lives here too.
+
+pub mod llrp;
+pub mod sorter_mqtt;

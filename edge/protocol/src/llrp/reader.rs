@@ -1,0 +1,536 @@
+//! A simulated reader's own end of LLRP 1.0.1: an FCC reader that does what it is asked, and says what it can't.
+//!
+//! It inventories by ROSpecs of AISpecs, each antenna by turns, and reports and tells events as it is configured. Time
+//! is the caller's, tags are the [`Air`]'s. It is strict: what a client may not send is answered with the status that
+//! names message, parameter and field, and kept in [`Reader::violations`].
+//!
+//! Deliberately absent: access operations, RF surveys, GPI and GPO, preemption (one ROSpec is active at a time).
+
+mod config;
+mod rospec;
+mod status;
+mod tags;
+
+use super::frame::{Frame, Inbox};
+use super::tree::{self, Tree};
+use super::{IMPINJ, VERSION, kind};
+use config::{Config, Event};
+use rospec::{Rospec, Run, Start};
+use status::{Refusal, code};
+use std::collections::BTreeMap;
+use stowage_base::{Air, Duration, ReaderDevice, Timestamp};
+use tags::Tags;
+
+pub use config::Profile;
+
+/// Most violations that are kept: a client that goes on like this has been told often enough.
+const VIOLATIONS_MAX: usize = 100;
+
+/// Most ROSpecs that are held.
+const ROSPECS_MAX: usize = 16;
+
+/// A tick that comes later than this finds the reader as after a sleep: it goes on from now.
+const SLEEP: Duration = Duration::from_secs(60);
+
+/// A message that a client may not have sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// When it came.
+    pub at: Timestamp,
+    /// Its type.
+    pub kind: u16,
+    /// LLRPStatus code of the answer.
+    pub status: u16,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// The reader. It goes on with its ROSpecs while no client is connected.
+#[derive(Debug)]
+pub struct Reader {
+    profile: Profile,
+    /// How far its clock is ahead of the true time.
+    clock_offset: Duration,
+    /// Whether something is at each antenna port.
+    antennas: Vec<bool>,
+    config: Config,
+    rospecs: BTreeMap<u32, Rospec>,
+    run: Option<Run>,
+    tags: Tags,
+    link: Option<Link>,
+    inbox: Inbox,
+    out: Vec<u8>,
+    violations: Vec<Violation>,
+}
+
+/// A connection.
+#[derive(Debug)]
+struct Link {
+    last_id: u32,
+    /// Reports wait for ENABLE_EVENTS_AND_REPORTS.
+    held: bool,
+    keepalive_due: Option<Timestamp>,
+    /// The id of the keepalive that is to be answered.
+    unanswered: Option<u32>,
+    over: bool,
+}
+
+type Out<'a> = &'a mut dyn FnMut(&[u8]);
+
+impl Reader {
+    /// A reader just switched on, with an antenna at every port.
+    pub fn new(profile: Profile) -> Self {
+        Self {
+            clock_offset: Duration::ZERO,
+            antennas: vec![true; usize::from(profile.antennas)],
+            config: Config::new(&profile),
+            rospecs: BTreeMap::new(),
+            run: None,
+            tags: Tags::default(),
+            link: None,
+            inbox: Inbox::default(),
+            out: Vec::new(),
+            violations: Vec::new(),
+            profile,
+        }
+    }
+
+    /// What clients have sent that they may not, oldest first; the first hundred.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// Whether an ROSpec is active.
+    pub fn is_active(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// Sets how far the reader's clock is ahead of the true time.
+    pub fn set_clock_offset(&mut self, offset: Duration) {
+        self.clock_offset = offset;
+    }
+
+    /// Connects an antenna to `port`, or takes it off: then nothing is heard there. Ports that it hasn't are ignored.
+    pub fn set_antenna(&mut self, now: Timestamp, port: u16, connected: bool, out: &mut dyn FnMut(&[u8])) {
+        let antenna = usize::from(port).checked_sub(1).and_then(|index| self.antennas.get_mut(index));
+        if antenna.is_some_and(|antenna| std::mem::replace(antenna, connected) != connected) {
+            let event = Tree::new("AntennaEvent").set("EventType", connected).set("AntennaID", port);
+            self.event(now, Event::Antenna, event, out);
+        }
+    }
+
+    /// The time as its own clock shows it, µs.
+    fn stamp(&self, at: Timestamp) -> u64 {
+        (at + self.clock_offset).micros().max(0) as u64
+    }
+
+    fn send(&mut self, message: &Tree, id: u32, out: Out<'_>) {
+        self.out.clear();
+        message.encode(VERSION, id, &mut self.out);
+        out(&self.out);
+    }
+
+    /// The next id for a message of its own; `None` without a connection.
+    fn next_id(&mut self) -> Option<u32> {
+        let link = self.link.as_mut().filter(|link| !link.over)?;
+        link.last_id = link.last_id.wrapping_add(1);
+        Some(link.last_id)
+    }
+
+    fn event(&mut self, at: Timestamp, kind: Event, event: Tree, out: Out<'_>) {
+        if !self.config.tells(kind) {
+            return;
+        }
+        let clock = Tree::new("UTCTimestamp").set("Microseconds", self.stamp(at));
+        let data = Tree::new("ReaderEventNotificationData").with(clock).with(event);
+        if let Some(id) = self.next_id() {
+            self.send(&Tree::new("READER_EVENT_NOTIFICATION").with(data), id, out);
+        }
+    }
+
+    /// Sends the tag reports that there are, unless nobody is to have them now.
+    fn report(&mut self, out: Out<'_>) {
+        if self.link.as_ref().is_none_or(|link| link.held || link.over) {
+            return;
+        }
+        let Self { link: Some(link), tags, profile, clock_offset, .. } = self else { return };
+        tags.take(profile, *clock_offset, |message| {
+            link.last_id = link.last_id.wrapping_add(1);
+            let len = message.len() as u32;
+            message[2..6].copy_from_slice(&len.to_be_bytes());
+            message[6..10].copy_from_slice(&link.last_id.to_be_bytes());
+            out(message);
+        });
+    }
+
+    fn frame(&mut self, now: Timestamp, frame: &Frame<'_>, air: &mut dyn Air, out: Out<'_>) {
+        if self.link.as_ref().is_none_or(|link| link.over) {
+            return;
+        }
+        let mut refusal = None;
+        let reply = match self.message(now, frame, air, out) {
+            Ok(reply) => reply,
+            Err(error) => {
+                let with_status = |name: &str| Tree::new(name).with(error.status());
+                let answer = kind::response(frame.kind).and_then(super::definition::message);
+                let plain = answer.filter(|answer| {
+                    // A vendor's answer has no place for a status, and a newer version's is as unknown as its request.
+                    answer.number != kind::CUSTOM_MESSAGE && error.code != code::UNSUPPORTED_MESSAGE
+                });
+                let name = plain.filter(|_| frame.version == VERSION).map_or("ERROR_MESSAGE", |answer| answer.name);
+                let reply = with_status(name);
+                refusal = Some(error);
+                Some(reply)
+            }
+        };
+        if let Some(refusal) = refusal
+            && self.violations.len() < VIOLATIONS_MAX
+        {
+            let status = refusal.top();
+            self.violations.push(Violation { at: now, kind: frame.kind, status, what: refusal.what });
+        }
+        if let Some(reply) = reply {
+            self.send(&reply, frame.id, out);
+        }
+        if frame.kind == kind::CLOSE_CONNECTION
+            && let Some(link) = &mut self.link
+        {
+            link.over = true;
+        }
+    }
+
+    /// Does what a message asks for, and gives the answer to it.
+    fn message(
+        &mut self,
+        now: Timestamp,
+        frame: &Frame<'_>,
+        air: &mut dyn Air,
+        out: Out<'_>,
+    ) -> Result<Option<Tree>, Refusal> {
+        if frame.version != VERSION {
+            return Err(Refusal::message(
+                code::UNSUPPORTED_VERSION,
+                format!("version {}: 1 is supported", frame.version),
+            ));
+        }
+        let body = tree::decode(frame).map_err(Refusal::from)?;
+        if let Some((path, field)) = body.oddity() {
+            let (code, what) = match field {
+                Some(_) => (code::OUT_OF_RANGE, "a value that has no name"),
+                None => (code::UNKNOWN_PARAMETER, "an unknown parameter"),
+            };
+            return Err(Refusal { code, path, field, what: what.to_owned() });
+        }
+        let success = |name: &str| Ok(Some(Tree::new(name).with(Tree::new("LLRPStatus"))));
+        match frame.kind {
+            kind::GET_READER_CAPABILITIES => Ok(Some(self.profile.capabilities(body.int("RequestedData")))),
+            kind::GET_READER_CONFIG => self.config.get(&body, &self.profile, &self.antennas).map(Some),
+            kind::SET_READER_CONFIG => {
+                self.config.set(&body, &self.profile)?;
+                if let Some(link) = &mut self.link {
+                    link.keepalive_due = self.config.keepalive.map(|period| now + period);
+                    link.unanswered = None;
+                }
+                success("SET_READER_CONFIG_RESPONSE")
+            }
+            kind::ADD_ROSPEC => {
+                let Some(spec) = body.child("ROSpec") else { return success("ADD_ROSPEC_RESPONSE") };
+                let within = |refusal: Refusal| refusal.within(spec.number());
+                let rospec = Rospec::parse(spec, &self.config, &self.profile).map_err(within)?;
+                if self.rospecs.contains_key(&rospec.id) {
+                    return Err(within(Refusal::field(spec, "ROSpecID", code::INVALID, "exists already")));
+                }
+                if self.rospecs.len() >= ROSPECS_MAX {
+                    let what = format!("{ROSPECS_MAX} ROSpecs are held: no room for more");
+                    return Err(within(Refusal::message(code::OVERFLOW_PARAMETER, what)));
+                }
+                self.rospecs.insert(rospec.id, rospec);
+                success("ADD_ROSPEC_RESPONSE")
+            }
+            kind::DELETE_ROSPEC => {
+                for id in self.chosen(&body)? {
+                    self.stop(now, id, air, out);
+                    self.rospecs.remove(&id);
+                }
+                success("DELETE_ROSPEC_RESPONSE")
+            }
+            kind::ENABLE_ROSPEC => {
+                for id in self.chosen(&body)? {
+                    if let Some(rospec) = self.rospecs.get_mut(&id) {
+                        rospec.enable(now);
+                    }
+                }
+                // First the answer, then what follows from it.
+                self.send(&Tree::new("ENABLE_ROSPEC_RESPONSE").with(Tree::new("LLRPStatus")), frame.id, out);
+                self.start_due(now, out);
+                Ok(None)
+            }
+            kind::DISABLE_ROSPEC => {
+                for id in self.chosen(&body)? {
+                    self.stop(now, id, air, out);
+                    if let Some(rospec) = self.rospecs.get_mut(&id) {
+                        rospec.disable();
+                    }
+                }
+                success("DISABLE_ROSPEC_RESPONSE")
+            }
+            kind::START_ROSPEC => {
+                let refuse = |what| Refusal::field(&body, "ROSpecID", code::INVALID, what);
+                let id = body.int("ROSpecID") as u32;
+                let rospec = self.rospecs.get(&id).ok_or_else(|| refuse("doesn't exist"))?;
+                if !rospec.enabled {
+                    return Err(refuse("is disabled"));
+                }
+                if self.run.is_some() {
+                    return Err(refuse("can't start: an ROSpec is active"));
+                }
+                self.send(&Tree::new("START_ROSPEC_RESPONSE").with(Tree::new("LLRPStatus")), frame.id, out);
+                self.start(now, id, out);
+                Ok(None)
+            }
+            kind::STOP_ROSPEC => {
+                let id = body.int("ROSpecID") as u32;
+                if self.run.as_ref().is_none_or(|run| run.id != id) {
+                    return Err(Refusal::field(&body, "ROSpecID", code::INVALID, "is not active"));
+                }
+                self.stop(now, id, air, out);
+                success("STOP_ROSPEC_RESPONSE")
+            }
+            kind::GET_ROSPECS => {
+                let active = self.run.as_ref().map(|run| run.id);
+                let specs = self.rospecs.values().map(|rospec| rospec.tree(active == Some(rospec.id)));
+                Ok(Some(Tree::new("GET_ROSPECS_RESPONSE").with(Tree::new("LLRPStatus")).with_all(specs)))
+            }
+            // There are none, so none is left to delete.
+            kind::DELETE_ACCESSSPEC if body.int("AccessSpecID") == 0 => success("DELETE_ACCESSSPEC_RESPONSE"),
+            kind::DELETE_ACCESSSPEC => Err(Refusal::field(&body, "AccessSpecID", code::INVALID, "doesn't exist")),
+            kind::GET_ACCESSSPECS => success("GET_ACCESSSPECS_RESPONSE"),
+            kind::GET_REPORT => {
+                if let Some(link) = &mut self.link {
+                    link.held = false;
+                }
+                self.report(out);
+                Ok(None)
+            }
+            kind::ENABLE_EVENTS_AND_REPORTS => {
+                if let Some(link) = &mut self.link
+                    && std::mem::take(&mut link.held)
+                {
+                    self.report(out);
+                }
+                Ok(None)
+            }
+            kind::KEEPALIVE_ACK => match self.link.as_mut().map(|link| link.unanswered.take()) {
+                Some(Some(id)) if id == frame.id => Ok(None),
+                _ => {
+                    // Told to nobody: a keepalive is not a request.
+                    let what = "answers no keepalive".to_owned();
+                    self.violations.push(Violation { at: now, kind: frame.kind, status: 0, what });
+                    self.violations.truncate(VIOLATIONS_MAX);
+                    Ok(None)
+                }
+            },
+            kind::CLOSE_CONNECTION => success("CLOSE_CONNECTION_RESPONSE"),
+            kind::CUSTOM_MESSAGE if self.profile.impinj => self.vendor_message(&body).map(Some),
+            _ => Err(Refusal::message(code::UNSUPPORTED_MESSAGE, format!("{} is not supported", body.name()))),
+        }
+    }
+
+    /// Impinj's messages: only the one that enables extensions.
+    fn vendor_message(&mut self, body: &Tree) -> Result<Tree, Refusal> {
+        let (vendor, subtype) = (body.int("VendorIdentifier"), body.int("MessageSubtype"));
+        if (vendor, subtype) != (i64::from(IMPINJ), 21) {
+            let what = format!("custom message {subtype} of vendor {vendor} is not supported");
+            return Err(Refusal::message(code::UNSUPPORTED_MESSAGE, what));
+        }
+        let success = [0x01, 0x1F, 0, 8, 0, 0, 0, 0];
+        Ok(Tree::new("CUSTOM_MESSAGE")
+            .set("VendorIdentifier", IMPINJ)
+            .set("MessageSubtype", 22)
+            .set("Data", &success[..]))
+    }
+
+    /// The ROSpecs that a message names: one, or with 0 all.
+    fn chosen(&self, body: &Tree) -> Result<Vec<u32>, Refusal> {
+        match body.int("ROSpecID") as u32 {
+            0 => Ok(self.rospecs.keys().copied().collect()),
+            id if self.rospecs.contains_key(&id) => Ok(vec![id]),
+            _ => Err(Refusal::field(body, "ROSpecID", code::INVALID, "doesn't exist")),
+        }
+    }
+
+    fn rospec_event(&mut self, at: Timestamp, event: u8, id: u32, out: Out<'_>) {
+        let event = Tree::new("ROSpecEvent").set("EventType", event).set("ROSpecID", id);
+        self.event(at, Event::Rospec, event, out);
+    }
+
+    /// Starts the ROSpec whose start trigger is due, if none is active; the most urgent one first.
+    fn start_due(&mut self, now: Timestamp, out: Out<'_>) {
+        if self.run.is_none() {
+            let due = self.rospecs.values().filter(|rospec| rospec.next_start.is_some_and(|start| start <= now));
+            if let Some(id) = due.min_by_key(|rospec| (rospec.priority, rospec.next_start, rospec.id)).map(|r| r.id) {
+                self.start(now, id, out);
+            }
+        }
+    }
+
+    fn start(&mut self, now: Timestamp, id: u32, out: Out<'_>) {
+        let Some(rospec) = self.rospecs.get_mut(&id) else { return };
+        if let (Start::Periodic { period, .. }, Some(start)) = (rospec.start, rospec.next_start) {
+            let missed = now.since(start).micros() / period.micros();
+            rospec.next_start = Some(start + Duration::from_micros(period.micros() * (missed + 1)));
+        } else {
+            rospec.next_start = None;
+        }
+        self.run = Some(Run::new(now, rospec));
+        self.rospec_event(now, 0, id, out);
+    }
+
+    /// Ends `id` if it is active. An immediate start trigger doesn't start it again, as it does after its own end.
+    fn stop(&mut self, now: Timestamp, id: u32, air: &mut dyn Air, out: Out<'_>) {
+        if self.run.as_ref().is_some_and(|run| run.id == id) {
+            self.interrogate(now, air, out);
+            self.end_aispec(now, out);
+            self.end_rospec(now, out);
+        }
+    }
+
+    /// Hears what the antenna whose turn it is has heard up to `at`.
+    fn interrogate(&mut self, at: Timestamp, air: &mut dyn Air, out: Out<'_>) {
+        let Self { run: Some(run), rospecs, tags, antennas, .. } = self else { return };
+        let Some(rospec) = rospecs.get(&run.id) else { return };
+        let spec = &rospec.specs[run.spec];
+        let (antenna, power) = spec.antennas[run.turn];
+        let mut lost = false;
+        if run.from < at && antennas.get(usize::from(antenna) - 1).is_some_and(|connected| *connected) {
+            air.interrogate(antenna, power, run.from, at, &mut |read| {
+                run.heard(read.epc, read.at, spec);
+                lost |= !tags.heard(read, rospec, run.spec, antenna);
+            });
+        }
+        run.from = at;
+        if lost && !std::mem::replace(&mut self.tags.overflowed, true) {
+            self.event(at, Event::BufferWarning, Tree::new("ReportBufferOverflowErrorEvent"), out);
+        }
+    }
+
+    fn end_aispec(&mut self, at: Timestamp, out: Out<'_>) {
+        let Some(run) = &self.run else { return };
+        let (id, spec) = (run.id, run.spec as u16 + 1);
+        if self.rospecs.get(&id).is_some_and(|rospec| rospec.report.at_end_of_aispec()) {
+            self.report(out);
+        }
+        let event = Tree::new("AISpecEvent").set("ROSpecID", id).set("SpecIndex", spec);
+        self.event(at, Event::Aispec, event, out);
+    }
+
+    fn end_rospec(&mut self, at: Timestamp, out: Out<'_>) {
+        let Some(run) = self.run.take() else { return };
+        if self.rospecs.get(&run.id).is_some_and(|rospec| rospec.report.at_end_of_rospec()) {
+            self.report(out);
+        }
+        self.rospec_event(at, 1, run.id, out);
+    }
+
+    /// Goes on with the active ROSpec up to `now`.
+    fn advance(&mut self, now: Timestamp, air: &mut dyn Air, out: Out<'_>) {
+        if let Some(run) = &mut self.run
+            && run.until + SLEEP < now
+        {
+            run.from = now;
+            run.until = now;
+        }
+        self.start_due(now, out);
+        while let Some(at) = self.run.as_ref().map(|run| run.until).filter(|until| *until <= now) {
+            self.interrogate(at, air, out);
+            let Self { run: Some(run), rospecs, .. } = self else { return };
+            let Some(rospec) = rospecs.get_mut(&run.id) else { return };
+            let (rospec_over, spec_over) = (run.rospec_over(at), run.spec_over(at, rospec));
+            let last = run.spec + 1 == rospec.specs.len();
+            if !(rospec_over || spec_over) {
+                run.next_slice(at, rospec);
+                if rospec.report.is_due(self.tags.len()) {
+                    self.report(out);
+                }
+                continue;
+            }
+            if rospec_over || last {
+                if rospec.start == Start::Immediate {
+                    rospec.next_start = Some(at);
+                }
+                self.end_aispec(at, out);
+                self.end_rospec(at, out);
+                self.start_due(at, out);
+            } else {
+                self.end_aispec(at, out);
+                let Self { run: Some(run), rospecs, .. } = self else { return };
+                let Some(rospec) = rospecs.get(&run.id) else { return };
+                run.next_spec(at, rospec);
+            }
+        }
+    }
+}
+
+impl ReaderDevice for Reader {
+    fn connected(&mut self, now: Timestamp, out: &mut dyn FnMut(&[u8])) {
+        self.inbox.clear();
+        self.link = Some(Link {
+            last_id: 0,
+            held: self.config.hold,
+            keepalive_due: self.config.keepalive.map(|period| now + period),
+            unanswered: None,
+            over: false,
+        });
+        // Status 0: success.
+        self.event(now, Event::Connection, Tree::new("ConnectionAttemptEvent"), out);
+    }
+
+    fn receive(&mut self, now: Timestamp, octets: &[u8], air: &mut dyn Air, out: &mut dyn FnMut(&[u8])) {
+        self.advance(now, air, out);
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let framed = inbox.receive(octets, |frame| self.frame(now, &frame, air, out));
+        self.inbox = inbox;
+        if let (Err(error), Some(link)) = (framed, &mut self.link) {
+            link.over = true;
+            self.violations.push(Violation { at: now, kind: 0, status: 0, what: error.to_string() });
+            self.violations.truncate(VIOLATIONS_MAX);
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp, air: &mut dyn Air, out: &mut dyn FnMut(&[u8])) {
+        self.advance(now, air, out);
+        let period = self.config.keepalive;
+        let Some(link) = self.link.as_mut().filter(|link| !link.over) else { return };
+        if let (Some(due), Some(period)) = (link.keepalive_due, period)
+            && due <= now
+        {
+            if link.unanswered.is_some() {
+                link.over = true;
+                let what = "the last keepalive was not answered before the next".to_owned();
+                self.violations.push(Violation { at: now, kind: kind::KEEPALIVE, status: 0, what });
+                self.violations.truncate(VIOLATIONS_MAX);
+                return;
+            }
+            link.keepalive_due = Some((due + period).max(now));
+            link.last_id = link.last_id.wrapping_add(1);
+            let id = link.last_id;
+            link.unanswered = Some(id);
+            self.send(&Tree::new("KEEPALIVE"), id, out);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        let keepalive = self.link.as_ref().filter(|link| !link.over).and_then(|link| link.keepalive_due);
+        let run = self.run.as_ref().map(|run| run.until);
+        let starts = self.rospecs.values().filter(|_| run.is_none()).filter_map(|rospec| rospec.next_start);
+        starts.chain(run).chain(keepalive).min()
+    }
+
+    fn disconnected(&mut self, _now: Timestamp) {
+        self.link = None;
+    }
+
+    fn over(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.over)
+    }
+}

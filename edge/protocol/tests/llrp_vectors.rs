@@ -1,0 +1,163 @@
+//! LLRP against messages that others made: decoded and encoded back, refused where they must be.
+
+use serde_json::Value;
+use std::path::PathBuf;
+use stowage_protocol::llrp::frame::{Frame, FrameError, Inbox};
+use stowage_protocol::llrp::report::{self, Events};
+use stowage_protocol::llrp::tree::{self, Layer};
+
+/// EdgeX's ADD_ACCESSSPEC has no operation in its AccessCommand, where LLRP 1.0.1 §16.2.4.1.2 asks for one or more.
+const WITHOUT_OPERATION: &str = "04280000003C22CEDAFB00CF003280000000800001808000000000D0000701800000D1001B01520017015300136080000020\
+                                 00010203002000010203";
+
+/// The lines of a file of LLRP vectors, or `None`, said on standard error, where there are none.
+fn vectors(name: &str) -> Option<Vec<Value>> {
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
+    let folder = std::env::var_os("STOWAGE_VECTORS").map_or_else(beside, PathBuf::from);
+    let path = folder.join("llrp").join(name);
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        eprintln!("SKIPPED: no {}", path.display());
+        return None;
+    };
+    Some(text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect())
+}
+
+fn octets(hex: &Value) -> Vec<u8> {
+    let hex = hex.as_str().expect("hex").as_bytes();
+    hex.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hex")).collect()
+}
+
+#[test]
+fn every_message_decodes_and_encodes_to_the_same_octets() {
+    for file in ["ltk_golden.jsonl", "edgex.jsonl", "generated.jsonl"] {
+        for vector in vectors(file).into_iter().flatten() {
+            let message = octets(&vector["hex"]);
+            if vector["hex"] == WITHOUT_OPERATION {
+                assert!(tree::describe(&message).is_err_and(|error| error.layer == Layer::Parameter));
+                continue;
+            }
+            let (described, len) = tree::describe(&message).unwrap_or_else(|error| panic!("{vector}: {error}"));
+            assert_eq!(len, message.len());
+            assert!(described.reencodes, "{vector}");
+            assert_eq!(
+                (described.kind, described.id),
+                (vector["type"].as_u64().expect("type") as u16, vector["id"].as_u64().expect("id") as u32)
+            );
+        }
+    }
+}
+
+#[test]
+fn the_standards_names_lead_to_the_tool_kits_values() {
+    /// Compares the tool kit's nested lists of strings with our JSON.
+    fn same(theirs: &Value, ours: &Value, path: &str) {
+        let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+        for entry in theirs.as_array().expect("a list") {
+            let (name, value) = entry.as_object().expect("an object").iter().next().expect("one entry");
+            let path = format!("{path}/{name}");
+            let ours = &ours[name];
+            if let Value::Array(_) = value {
+                let nth = counts.entry(name).or_default();
+                same(value, if ours.is_array() { &ours[*nth] } else { ours }, &path);
+                *nth += 1;
+                continue;
+            }
+            let value = value.as_str().expect("text");
+            let told = match ours {
+                Value::String(text) => text.clone(),
+                Value::Array(list) => {
+                    list.iter().map(|v| v.as_str().map_or(v.to_string(), str::to_owned)).collect::<Vec<_>>().join(" ")
+                }
+                Value::Object(empty) if empty.is_empty() => String::new(),
+                Value::Object(bits) => bits["hex"].as_str().expect("hex").to_owned(),
+                _ => ours.to_string(),
+            };
+            if name == "Microseconds" && value.contains('T') {
+                // A date there, µs here: the fraction has to agree.
+                let fraction = value.trim_end_matches('Z').rsplit('.').next().expect("a fraction");
+                assert!(told.ends_with(fraction), "{path}: {told} is not {value}");
+            } else if let Value::Bool(bit) = ours {
+                assert!(value == told || value == if *bit { "1" } else { "0" }, "{path}");
+            } else {
+                let bare = |text: &str| text.replace(" ", "").to_uppercase();
+                assert_eq!(bare(&told), bare(value), "{path}");
+            }
+        }
+    }
+    for vector in vectors("ltk_golden.jsonl").into_iter().flatten() {
+        let (described, _) = tree::describe(&octets(&vector["hex"])).expect("decodes");
+        assert_eq!(described.name, vector["msg"]);
+        if !vector["xml_fields"].is_array() {
+            continue;
+        }
+        let json = serde_json::to_value(&described).expect("JSON");
+        same(&vector["xml_fields"], &json["body"], described.name);
+    }
+}
+
+#[test]
+fn the_hot_path_agrees_with_the_tree() {
+    for file in ["ltk_golden.jsonl", "edgex.jsonl", "generated.jsonl"] {
+        for vector in vectors(file).into_iter().flatten() {
+            let message = octets(&vector["hex"]);
+            let Ok((described, _)) = tree::describe(&message) else { continue };
+            let mut seen = Vec::new();
+            let walked = report::walk(&message, |tag| {
+                seen.push((tag.antenna, tag.peak_rssi_dbm, tag.seen_count, tag.epc.len()))
+            });
+            assert_eq!(walked.expect("framed").malformed, 0, "{vector}");
+            let number = |tree: &tree::Tree, name: &str, field: &str| tree.child(name).map(|child| child.int(field));
+            let tags = described.body.all("TagReportData");
+            if described.name == "RO_ACCESS_REPORT" {
+                assert_eq!(seen.len(), tags.count(), "{vector}");
+            }
+            for ((antenna, rssi, count, _), tag) in seen.iter().zip(described.body.all("TagReportData")) {
+                assert_eq!(antenna.map(i64::from), number(tag, "AntennaID", "AntennaID"));
+                assert_eq!(rssi.map(i64::from), number(tag, "PeakRSSI", "PeakRSSI"));
+                assert_eq!(count.map(i64::from), number(tag, "TagSeenCount", "TagCount"));
+            }
+            if let Some(data) = described.body.child("ReaderEventNotificationData") {
+                let events = Events::parse(&message[10..]).expect("an event");
+                let status = number(data, "ConnectionAttemptEvent", "Status");
+                assert_eq!(events.connection.map(i64::from), status);
+                let end = data.child("AISpecEvent").map(|e| (e.int("ROSpecID") as u32, e.int("SpecIndex") as u16));
+                assert_eq!(events.aispec_end, end);
+            }
+        }
+    }
+}
+
+#[test]
+fn streams_give_their_frames_in_any_chunks() {
+    for vector in vectors("streams.jsonl").into_iter().flatten() {
+        let stream = octets(&vector["stream_hex"]);
+        let (mut inbox, mut frames, mut from) = (Inbox::default(), Vec::new(), 0);
+        let ends = vector["chunk_ends"].as_array().expect("a list").iter().map(|end| end.as_u64().expect("an offset"));
+        for end in ends.map(|end| end as usize).chain([stream.len()]) {
+            let each = |frame: Frame<'_>| {
+                frames.push(serde_json::json!({"type": frame.kind, "id": frame.id, "length": frame.body.len() + 10}));
+            };
+            inbox.receive(&stream[from..end], each).expect("framed");
+            from = end;
+        }
+        assert_eq!(Value::Array(frames), vector["frames"]);
+    }
+}
+
+#[test]
+fn what_is_invalid_is_refused_at_its_layer() {
+    for vector in vectors("invalid.jsonl").into_iter().flatten() {
+        let message = octets(&vector["hex"]);
+        let why = &vector["why"];
+        match (vector["layer"].as_str().expect("a layer"), tree::describe(&message)) {
+            ("lenient", described) => assert!(described.is_ok_and(|(message, _)| message.reencodes), "{why}"),
+            ("frame", _) if message.len() < 10 => assert_eq!(Frame::split(&message), Ok(None), "{why}"),
+            ("frame", error) => {
+                assert!(matches!(Frame::split(&message), Err(FrameError::Length { .. })), "{why}");
+                assert_eq!(error.map(|_| ()).map_err(|error| error.layer), Err(Layer::Frame));
+            }
+            (layer, Err(error)) => assert_eq!(error.layer.name(), layer, "{why}: {error}"),
+            (layer, Ok(_)) => panic!("{why}: taken, not refused as {layer}"),
+        }
+    }
+}
