@@ -23,10 +23,10 @@ use std::process::ExitCode;
 #[command(name = "stowage", version, max_term_width = 100, arg_required_else_help = true)]
 struct Args {
     /// Print JSON lines even to a terminal
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 100)]
     json: bool,
     /// Log more to standard error
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 101)]
     verbose: bool,
     #[command(subcommand)]
     command: Command,

@@ -146,7 +146,8 @@ impl<T> fmt::Debug for Secret<T> {
 /// The devices as the site's file may refer to them.
 pub(super) struct Devices {
     pub(super) names: Names,
-    pub(super) list: Vec<Device>,
+    /// In the file's order; a kind of `None` is a fault there.
+    pub(super) list: Vec<(Code, Option<DeviceKind>)>,
     /// Where each reader's antennas stand in the file: by device and port.
     pub(super) antennas: BTreeMap<(usize, u16), At>,
 }
@@ -154,14 +155,14 @@ pub(super) struct Devices {
 impl Devices {
     /// What the core needs to know of them.
     pub(super) fn for_core(&self) -> Vec<site::Device> {
-        let device = |device: &Device| site::Device {
-            code: device.id.clone(),
-            kind: match &device.kind {
-                DeviceKind::Llrp { .. } | DeviceKind::Mercury { .. } => site::DeviceKind::Reader,
-                DeviceKind::SorterMqtt { chutes, hospital, .. } => {
+        let device = |(id, kind): &(Code, Option<DeviceKind>)| site::Device {
+            code: id.clone(),
+            kind: match kind {
+                Some(DeviceKind::Llrp { .. } | DeviceKind::Mercury { .. }) => site::DeviceKind::Reader,
+                Some(DeviceKind::SorterMqtt { chutes, hospital, .. }) => {
                     site::DeviceKind::Sorter { chutes: chutes.clone(), hospital: hospital.clone() }
                 }
-                DeviceKind::Scanner { .. } => site::DeviceKind::Scanner,
+                Some(DeviceKind::Scanner { .. }) | None => site::DeviceKind::Scanner,
             },
         };
         self.list.iter().map(device).collect()
@@ -184,7 +185,7 @@ impl Written {
     pub(super) fn refuse_unplaced_antennas(&self, file: &File, site: &Site) {
         for ((device, port), at) in &self.devices.antennas {
             if site.read_point(site::DeviceIx(*device as u16), *port).is_none() {
-                let id = &self.devices.list[*device].id;
+                let (id, _) = &self.devices.list[*device];
                 let message =
                     format!("no read point of site.toml has {id}'s antenna {port}: add one there, or take it out here");
                 file.fault_of_key(at, message);
@@ -195,7 +196,8 @@ impl Written {
     /// The edge on its site, both without a fault.
     pub(super) fn on(self, site: Site) -> Edge {
         let Self { data, listen, scanners, devices, followers, .. } = self;
-        Edge { data, listen, scanners, site, devices: devices.list, followers }
+        let devices = devices.list.into_iter().filter_map(|(id, kind)| Some(Device { id, kind: kind? })).collect();
+        Edge { data, listen, scanners, site, devices, followers }
     }
 }
 
@@ -311,13 +313,10 @@ fn devices(root: &mut Section<'_>) -> Devices {
                 DeviceKind::Scanner { key: Secret::new(key) }
             }
         });
-        // A device without a usable kind still holds its place, so that indices agree.
-        let known = kind.is_some();
-        let kind = kind.unwrap_or(DeviceKind::Scanner { key: Secret::new([0; 32]) });
-        devices.list.push(Device { id: id.value, kind });
-        if known {
+        if kind.is_some() {
             section.end();
         }
+        devices.list.push((id.value, kind));
     }
     devices
 }
@@ -348,8 +347,9 @@ fn antennas(section: &mut Section<'_>, device: usize, places: &mut BTreeMap<(usi
         if let Some(port) = port {
             if places.insert((device, port.value), port.at.clone()).is_some() {
                 file.fault_of_key(&port.at, format!("port {} is given twice", port.value));
+            } else {
+                antennas.push(Antenna { port: port.value, power_cdbm });
             }
-            antennas.push(Antenna { port: port.value, power_cdbm });
         }
         entry.end();
     }

@@ -16,10 +16,15 @@ use stowage_base::{Code, code};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, de::DeArray};
 
+/// Most tables in an array: the core counts zones, devices and antennas in 16 bits.
+const SECTIONS_MAX: usize = 1 << 16;
+
 /// One file under reading, and its faults so far.
 pub(super) struct File {
     pub(super) path: PathBuf,
     text: String,
+    /// Where each line but the first begins.
+    line_starts: Vec<usize>,
     faults: RefCell<Vec<Fault>>,
 }
 
@@ -48,9 +53,12 @@ pub(super) struct Found<T> {
 impl File {
     /// Reads the file; one that can't be read has that as its fault.
     pub(super) fn open(path: &Path) -> Self {
-        let file = Self { path: path.into(), text: String::new(), faults: RefCell::default() };
+        let file = Self { path: path.into(), text: String::new(), line_starts: Vec::new(), faults: RefCell::default() };
         match std::fs::read_to_string(path) {
-            Ok(text) => Self { text, ..file },
+            Ok(text) => {
+                let line_starts = text.match_indices('\n').map(|(at, _)| at + 1).collect();
+                Self { text, line_starts, ..file }
+            }
             Err(error) => {
                 file.push(None, None, &At::default(), format!("can't be read: {error}"));
                 file
@@ -109,7 +117,7 @@ impl File {
     }
 
     fn line(&self, offset: usize) -> usize {
-        self.text.bytes().take(offset).filter(|&octet| octet == b'\n').count() + 1
+        self.line_starts.partition_point(|&start| start <= offset) + 1
     }
 }
 
@@ -276,6 +284,9 @@ impl<'a> Section<'a> {
             return Vec::new();
         };
         self.refuse_empty(&at, &array);
+        if array.len() > SECTIONS_MAX {
+            self.file.fault_of_key(&at, format!("has {} entries: give at most {SECTIONS_MAX}", array.len()));
+        }
         let mut sections = Vec::new();
         for (at, value) in self.elements(&at, array) {
             match value {

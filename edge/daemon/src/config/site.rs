@@ -30,8 +30,8 @@ pub(super) fn read(mut root: Section<'_>, devices: Option<&Devices>) -> Site {
     let (portal_names, portals) = portals(&mut root, &zone_names);
     let mut readers = Readers { devices, named: Vec::new() };
     let read_points = read_points(&mut root, &mut readers, &zone_names, &zones, &portal_names, &portals);
-    let locations = locations(&mut root, &zone_names, &zones);
-    let skus = skus(&mut root, &code, &locations);
+    let (location_names, locations) = locations(&mut root, &zone_names, &zones);
+    let skus = skus(&mut root, &code, [&zone_names, &location_names]);
     let tags = tags(&mut root);
     let policies = policies(&mut root, &zone_names);
     let sort_plan = sort_plan(&mut root, devices);
@@ -196,16 +196,16 @@ impl Readers<'_> {
             return Some(DeviceIx(index as u16));
         };
         let index = devices.names.find(file, device)?;
-        match (&devices.list[index].kind, antenna) {
-            (DeviceKind::Llrp { antennas, .. } | DeviceKind::Mercury { antennas, .. }, Some(antenna)) => {
+        match (&devices.list[index].1, antenna) {
+            (Some(DeviceKind::Llrp { antennas, .. } | DeviceKind::Mercury { antennas, .. }), Some(antenna)) => {
                 if !devices.antennas.contains_key(&(index, antenna.value)) {
                     let ports: Vec<_> = antennas.iter().map(|antenna| antenna.port.to_string()).collect();
                     let has = if ports.is_empty() { "none".into() } else { ports.join(", ") };
                     file.fault(&antenna.at, format!("{} has no such antenna; it has {has}", device.value));
                 }
             }
-            (DeviceKind::Llrp { .. } | DeviceKind::Mercury { .. }, None) => {}
-            (DeviceKind::SorterMqtt { .. } | DeviceKind::Scanner { .. }, _) => {
+            (Some(DeviceKind::Llrp { .. } | DeviceKind::Mercury { .. }), None) | (None, _) => {}
+            (Some(DeviceKind::SorterMqtt { .. } | DeviceKind::Scanner { .. }), _) => {
                 file.fault(&device.at, "is no reader: only readers have antennas");
                 return None;
             }
@@ -287,7 +287,7 @@ fn read_points(
     points
 }
 
-fn locations(root: &mut Section<'_>, zone_names: &Names, zones: &[Zone]) -> Vec<Location> {
+fn locations(root: &mut Section<'_>, zone_names: &Names, zones: &[Zone]) -> (Names, Vec<Location>) {
     let mut names = Names::new("location");
     let floor = |(index, zone): (usize, &Zone)| Location { code: zone.code.clone(), zone: ZoneIx(index as u16) };
     let mut locations: Vec<Location> = zones.iter().enumerate().map(floor).collect();
@@ -312,10 +312,10 @@ fn locations(root: &mut Section<'_>, zone_names: &Names, zones: &[Zone]) -> Vec<
         }
         section.end();
     }
-    locations
+    (names, locations)
 }
 
-fn skus(root: &mut Section<'_>, site: &Code, locations: &[Location]) -> Vec<Sku> {
+fn skus(root: &mut Section<'_>, site: &Code, places: [&Names; 2]) -> Vec<Sku> {
     // A scan must mean one thing: codes, aliases and GTINs share one space, apart from the locations'.
     let mut names = Names::new("SKU");
     let mut gtins = Names::new("GTIN");
@@ -330,7 +330,7 @@ fn skus(root: &mut Section<'_>, site: &Code, locations: &[Location]) -> Vec<Sku>
         let serialised = section.flag("serialised").is_some_and(|serialised| serialised.value);
         let aliases = section.codes("aliases");
         for name in std::iter::once(&code).chain(&aliases) {
-            if locations.iter().any(|location| location.code == name.value && !name.value.is_empty()) {
+            if places.iter().any(|names| names.index(&name.value).is_some()) {
                 file.fault(&name.at, "is a location's code: a scan of it could mean either");
             }
             names.add(file, name, index);
@@ -408,7 +408,9 @@ fn sort_plan(root: &mut Section<'_>, devices: Option<&Devices>) -> Vec<SortRule>
         let sorter = match sorter {
             None => None,
             Some(sorter) => match devices.names.find(file, &sorter) {
-                Some(index) if matches!(devices.list[index].kind, DeviceKind::SorterMqtt { .. }) => Some(index),
+                Some(index) if matches!(devices.list[index].1, Some(DeviceKind::SorterMqtt { .. }) | None) => {
+                    Some(index)
+                }
                 Some(_) => {
                     file.fault(&sorter.at, "is no sorter");
                     continue;
@@ -425,8 +427,8 @@ fn sort_plan(root: &mut Section<'_>, devices: Option<&Devices>) -> Vec<SortRule>
 
 /// Each chute of a rule must be one of its sorter's; of each sorter's, where the rule names none.
 fn chutes_exist(file: &File, devices: &Devices, sorter: Option<usize>, goals: &[Found<Code>]) {
-    for (index, device) in devices.list.iter().enumerate() {
-        let DeviceKind::SorterMqtt { chutes, .. } = &device.kind else { continue };
+    for (index, (id, kind)) in devices.list.iter().enumerate() {
+        let Some(DeviceKind::SorterMqtt { chutes, .. }) = kind else { continue };
         if sorter.is_some_and(|sorter| sorter != index) {
             continue;
         }
@@ -435,7 +437,7 @@ fn chutes_exist(file: &File, devices: &Devices, sorter: Option<usize>, goals: &[
                 Some(chute) => format!("did you mean {chute:?}?"),
                 None => format!("it has {}", chutes.join(", ")),
             };
-            file.fault(&goal.at, format!("{} has no such chute; {mend}", device.id));
+            file.fault(&goal.at, format!("{id} has no such chute; {mend}"));
         }
     }
 }

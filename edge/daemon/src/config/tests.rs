@@ -1,6 +1,7 @@
 //! The demo's files are good; a copy broken in many ways is refused with every fault, each on its line.
 
 use super::*;
+use proptest::prelude::*;
 use std::fs;
 use stowage_core::site::{DeviceIx, ZoneKind};
 
@@ -155,8 +156,8 @@ fn every_fault_is_reported_at_once_on_its_line() {
         let hit = |(f, l, t): &&(String, String, String)| f == file && l.starts_with(line) && t.starts_with(fault);
         assert!(faults.iter().any(|found| hit(&found)), "missing: {file} | {line} | {fault}\nin:\n{shown}");
     }
-    // The third antenna of gate-2 is gone, and the site still has a read point for it.
-    let consequences = ["gate-2 has no such antenna; it has 1, 1"];
+    // gate-2's second antenna is gone, and the site still has a read point for it.
+    let consequences = ["gate-2 has no such antenna; it has 1"];
     let others: Vec<_> = faults
         .iter()
         .filter(|(f, l, t)| {
@@ -298,4 +299,35 @@ fn checking_a_site_beside_its_edge_reports_it_once() {
     assert_eq!((kinds, report.is_good()), (vec![Some(Kind::Edge), Some(Kind::Site)], true));
     let alone = check(&[demo("site.toml")]);
     assert_eq!((alone.0.len(), alone.is_good()), (1, true), "{alone:?}");
+}
+
+#[test]
+fn a_device_of_unknown_kind_is_one_fault() {
+    for old in ["kind = \"llrp\"", "kind = \"sorter-mqtt\""] {
+        let folder = copy(&[(old, "kind = \"robot\"")], &[]);
+        let faults = faults(folder.path());
+        let [(_, line, fault)] = &faults[..] else { panic!("{faults:?}") };
+        assert_eq!(line, "kind = \"robot\"");
+        assert!(fault.ends_with("not known here; give one of llrp, mercury, sorter-mqtt, scanner"), "{fault}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn no_damage_to_a_file_makes_us_panic(cut in any::<prop::sample::Index>(), len in 0_usize..40, put in "[ -~\n]{0,6}") {
+        for name in ["edge.toml", "site.toml"] {
+            let folder = copy(&[], &[]);
+            let path = folder.path().join(name);
+            let mut text = fs::read_to_string(&path).expect("the copy");
+            let start = (0..=cut.index(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+            let end = (start + len..=text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
+            text.replace_range(start..end, &put);
+            fs::write(&path, text).expect("writes");
+            if let Err(faults) = load_edge(&folder.path().join("edge.toml")) {
+                prop_assert!(faults.to_string().contains(" fault"));
+            }
+        }
+    }
 }
