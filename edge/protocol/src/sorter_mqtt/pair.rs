@@ -414,6 +414,34 @@ fn a_connection_that_returns_too_late_sends_nothing_and_waits_for_the_deadline()
 }
 
 #[test]
+fn a_scan_that_the_broker_held_up_has_no_more_time_than_it_had() {
+    let (mut edge, mut host) = up();
+    edge.receive(START + ms(10), HEARTBEAT, br#"{"boot":3,"at_us":5000000}"#, &mut host);
+    // Published 1 s after the heartbeat, and 300 ms longer on its way.
+    let scan = br#"{"boot":3,"item":8,"code":"P","at_us":6000000,"decide_in_ms":500}"#;
+    edge.receive(START + ms(1_310), SCAN, scan, &mut host);
+    edge.receive(START + ms(1_320), SCAN, scan, &mut host);
+    let decide_by = START + ms(1_510);
+    assert_eq!(host.events, [Event::Scanned { boot: 3, item: 8, code: Some(chute("P")), decide_by }]);
+}
+
+#[test]
+fn an_edge_that_starts_anew_is_told_what_is_unconfirmed_and_confirms_it() {
+    let (mut edge, mut host) = up();
+    let result = br#"{"n":18,"held_from":17,"boot":3,"item":9,"command":null,"outcome":"lost","chute":null}"#;
+    edge.receive(START + ms(1_000), RESULT, result, &mut host);
+    let confirmed = |host: &Host| {
+        let (_, payload) = host.published.iter().rfind(|(topic, _)| topic == EDGE_HEARTBEAT).expect("a heartbeat");
+        serde_json::from_slice::<EdgeHeartbeat>(payload).expect("valid").results_to
+    };
+    assert_eq!(confirmed(&host), 16, "17 is still to come");
+    let result = br#"{"n":17,"held_from":17,"boot":3,"item":8,"command":null,"outcome":"lost","chute":null}"#;
+    edge.receive(START + ms(2_000), RESULT, result, &mut host);
+    assert_eq!(confirmed(&host), 18);
+    assert_eq!(host.events.len(), 2);
+}
+
+#[test]
 fn one_item_has_one_chute() {
     let (mut edge, mut host) = up();
     edge.divert(START, order(ms(500)), &mut host);
@@ -511,6 +539,21 @@ fn without_the_edge_all_go_to_the_hospital() {
     pair.connect_edge();
     pair.run(ms(4_000));
     assert_eq!(pair.count(|event| matches!(event, Event::Outcome { .. })), 10, "told once the edge is back");
+}
+
+#[test]
+fn a_command_lapses_when_the_edge_is_silent_at_the_decision_point() {
+    let slow = SorterSettings { to_decision: ms(4_000), ..settings() };
+    for (last_beat, outcome) in [(1_000, End::Diverted), (999, End::Missed)] {
+        let mut sorter = Sorter::new(slow.clone());
+        sorter.connected(START, &mut |_, _| {});
+        sorter.induct(START, None, &mut |_, _| {});
+        let divert = br#"{"command":"1-1","chute":"C1","valid_for_ms":3900}"#;
+        sorter.receive(START + ms(100), DIVERT, divert, &mut |_, _| {});
+        sorter.receive(START + ms(last_beat), EDGE_HEARTBEAT, br#"{"boot":1,"results_to":0}"#, &mut |_, _| {});
+        sorter.tick(START + ms(9_000), &mut |_, _| {});
+        assert_eq!(sorter.take_deliveries()[0].outcome, outcome, "last heard at {last_beat} ms");
+    }
 }
 
 #[test]
