@@ -334,6 +334,12 @@ impl<const ITEMS: usize, const LOCATIONS: usize> Scanner<ITEMS, LOCATIONS> {
             return Scanned::Location(at.clone());
         }
         let barcode = match classify(bare) {
+            // The site's own word for it goes before what its digits may mean.
+            _ if code(bare).is_some_and(|own| self.known(own)) => Barcode::Other(bare),
+            // "2112" is a serial number by accident only.
+            Ok(Barcode::Gs1(elements)) if elements.scan().item().is_none() && claims_nothing(bare) => {
+                Barcode::Other(bare)
+            }
             Ok(barcode) => barcode,
             Err(error) if matches!(error.reason, Reason::CheckDigit { .. }) => {
                 return Scanned::Refused(TextKey::CheckDigit, bare);
@@ -723,6 +729,11 @@ impl<const ITEMS: usize, const LOCATIONS: usize> Scanner<ITEMS, LOCATIONS> {
         self.turn_at = (pages(&self.answer, self.language) > 1).then_some(now + PAGE_STAYS);
         act(actions, Action::Show(verdict));
     }
+}
+
+/// Whether a text makes no claim to be GS1 data: it has no FNC1, bracket or symbology identifier, and is no URI.
+fn claims_nothing(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_digit()) && !text.contains(['^', '\u{1D}'])
 }
 
 /// Digits that have a GS1 key's length, but a wrong check digit.

@@ -16,10 +16,15 @@ use stowage_link::{
 
 const MUG: &str = "9506000134352";
 const TAG: &str = "30395DFA81B7D84000000001";
-const LAPTOP_GTIN: u64 = 9_506_000_134_369;
 
 fn name(text: &str) -> Code {
     code(text).expect("short")
+}
+
+/// Tracked one by one.
+fn laptop() -> Item {
+    let alias = Alias::Gtin(9_506_000_134_369);
+    Item { alias, item: name("LAPTOP"), name: heapless::String::new(), serialised: true }
 }
 
 /// A store that keeps what was appended only once it is told to: a slow medium.
@@ -114,11 +119,9 @@ fn rig() -> Rig {
 
 impl Rig {
     fn learn(&mut self) {
-        let item = |gtin, item: &str, serialised| {
-            Change::Item(Item { alias: Alias::Gtin(gtin), item: name(item), name: heapless::String::new(), serialised })
-        };
-        self.change(item(9_506_000_134_352, "MUG", false));
-        self.change(item(LAPTOP_GTIN, "LAPTOP", true));
+        let mug = Item { alias: Alias::Gtin(9_506_000_134_352), item: name("MUG"), serialised: false, ..laptop() };
+        self.change(Change::Item(mug));
+        self.change(Change::Item(laptop()));
         for at in ["A-1", "A-2", "B-1"] {
             self.change(Change::Location(name(at)));
         }
@@ -403,14 +406,40 @@ fn what_makes_no_sense_is_refused_at_once() {
 #[test]
 fn an_alias_that_looks_like_a_spoilt_gtin_is_an_alias() {
     let mut rig = rig();
-    let item = Item {
-        alias: Alias::Code(name("12345678")),
-        item: name("PEN"),
-        name: heapless::String::new(),
-        serialised: false,
-    };
+    let item = Item { alias: Alias::Code(name("12345678")), item: name("PEN"), serialised: false, ..laptop() };
     rig.change(Change::Item(item));
     assert_eq!(rig.scan("12345678"), ["beep Ok", "Ok ScanLocation PEN"]);
+}
+
+#[test]
+fn own_codes_may_be_digits_that_mean_something_else() {
+    let mut rig = rig();
+    let item = Item { alias: Alias::Code(name("96385074")), item: name("BOX"), serialised: false, ..laptop() };
+    rig.change(Change::Item(item));
+    rig.scan("A-1");
+    assert_eq!(rig.scan("96385074"), ["beep Ok", "Ok KeptOffline 1 BOX"], "a GTIN-8 by accident");
+    assert_eq!(rig.scan("2112"), ["beep Warn", "Warn UnknownCode 2112"], "AI (21) by accident");
+    assert_eq!(rig.scan("(21)12"), ["beep Stop", "Stop Unreadable (21)12"], "AI (21) on purpose, and no goods");
+    assert_eq!(rig.stored(), ["1 put 1 × 96385074 to A-1", "2 put 1 × 2112 to A-1"]);
+}
+
+#[test]
+fn the_code_itself_may_say_how_many() {
+    let mut rig = rig();
+    rig.scan("A-1");
+    assert_eq!(rig.scan("(01)09506000134352(30)24"), ["beep Ok", "Ok KeptOffline 24 MUG"]);
+    rig.key(Key::Digit(5));
+    assert_eq!(rig.scan("(01)09506000134352(30)24"), ["beep Ok", "Ok KeptOffline 5 MUG"], "the worker counted");
+}
+
+#[test]
+fn each_warning_is_heard_once() {
+    let mut rig = rig();
+    rig.scan("A-1");
+    rig.scan("X-8");
+    rig.scan("X-9");
+    assert_eq!(rig.answer(1, Level::Warn, TextKey::UnknownCode, &["X-8"]), Vec::<String>::new());
+    assert_eq!(rig.answer(2, Level::Warn, TextKey::UnknownCode, &["X-9"]), ["Warn UnknownCode X-9"]);
 }
 
 #[test]
