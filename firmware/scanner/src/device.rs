@@ -4,7 +4,7 @@ use crate::app::{Action, Actions, Config, Event, Scanner};
 use crate::screen::Screen;
 use crate::store::Store;
 use stowage_base::{Code, Intent, Language, Level, Timestamp, Verdict};
-use stowage_link::{Random, ScannerEnd, ScannerEvent, ScannerSink, Standing, Why};
+use stowage_link::{Random, ScannerEnd, ScannerEvent, ScannerSink, Standing, WINDOW, Why};
 
 /// What faces the worker and the line. Nothing here may wait.
 pub trait Face {
@@ -14,6 +14,10 @@ pub trait Face {
     fn show(&mut self, answer: &Verdict);
     /// The sound and light of this level.
     fn beep(&mut self, level: Level);
+    /// The link has taken this intent from the store and sends it; again after a resend.
+    fn sent(&mut self, _intent: &Intent) {}
+    /// The edge has answered the intent `seq`, whether or not the worker has to hear of it.
+    fn answered(&mut self, _seq: u32, _verdict: &Verdict) {}
 }
 
 /// A handheld, without I/O: what a board, a page and the simulator drive.
@@ -172,10 +176,18 @@ impl<F: Face, S: Store, const ITEMS: usize, const LOCATIONS: usize> ScannerSink 
     }
 
     fn intent_from(&mut self, seq: u32) -> Option<Intent> {
-        self.store.intent_from(seq)
+        let intent = self.store.intent_from(seq)?;
+        // The link looks at the one beyond its window as well, and leaves it.
+        if intent.seq - self.standing().answered <= WINDOW {
+            self.face.sent(&intent);
+        }
+        Some(intent)
     }
 
     fn event(&mut self, event: ScannerEvent) {
+        if let ScannerEvent::Answered { seq, verdict } = &event {
+            self.face.answered(*seq, verdict);
+        }
         let mut actions = Actions::new();
         self.app.step(self.now, Event::Link(event), &mut actions);
         for action in actions {

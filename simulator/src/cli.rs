@@ -1,0 +1,296 @@
+//! The command line: single devices for scripts.
+//!
+//! A device reads commands as JSON lines on standard input and prints its events as JSON lines on standard output. The
+//! end of standard input changes nothing; SIGINT and SIGTERM end it with exit code 0. What can't start says why on
+//! standard error and exits 1; wrong usage exits 2.
+
+use crate::device::{
+    Clock, DeviceError, Event, Events, FileStore, Handheld, HandheldSettings, Pty, ScannerCommand, SorterCommand,
+    SorterLink, Stage, StageCommand, TcpPort, Told, llrp, mercury, sorter,
+};
+use crate::world::{AntennaSpec, ReaderSpec, Spot, SpotIx, World};
+use clap::{Args, Parser, Subcommand};
+use serde::de::DeserializeOwned;
+use std::io::{self, BufRead, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use stowage_base::{Code, Duration, Epc, Language, code};
+use stowage_core::site::{DeviceIx, ZoneIx};
+use stowage_link::EnrolmentKey;
+use stowage_mercury::ModuleSettings;
+use stowage_protocol::llrp::reader::Profile;
+use stowage_protocol::sorter_mqtt::SorterSettings;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// A warehouse on a laptop.
+#[derive(Debug, Parser)]
+#[command(name = "stowage-sim", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one simulated device on a real line: JSON lines in and out
+    #[command(subcommand)]
+    Device(DeviceKind),
+}
+
+#[derive(Debug, Subcommand)]
+enum DeviceKind {
+    /// A fixed RFID reader that speaks LLRP over TCP
+    Llrp(LlrpArgs),
+    /// A UART reader module that speaks Mercury on a pseudo-terminal
+    Mercury(MercuryArgs),
+    /// A smart sorter at an MQTT broker
+    SorterMqtt(SorterArgs),
+    /// A handheld scanner that dials the edge
+    Scanner(ScannerArgs),
+}
+
+#[derive(Debug, Args)]
+struct LlrpArgs {
+    /// Where to listen; port 0 for any that is free
+    #[arg(long, default_value = "127.0.0.1:5084")]
+    listen: SocketAddr,
+    /// An Impinj reader: tells phase and fine signal strength if asked
+    #[arg(long)]
+    impinj: bool,
+    #[command(flatten)]
+    radio: RadioArgs,
+}
+
+#[derive(Debug, Args)]
+struct MercuryArgs {
+    /// Make a symbolic link to the pseudo-terminal here
+    #[arg(long)]
+    link: Option<PathBuf>,
+    /// Start in the application, not in the bootloader
+    #[arg(long)]
+    booted: bool,
+    #[command(flatten)]
+    radio: RadioArgs,
+}
+
+#[derive(Debug, Args)]
+struct RadioArgs {
+    /// Antennas, spread from 1 m before to 1 m behind the doorway
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=16))]
+    antennas: u16,
+    /// Draws tags and fading
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, Args)]
+struct SorterArgs {
+    /// Host of the MQTT broker
+    #[arg(long, default_value = "127.0.0.1")]
+    host: String,
+    /// Its port
+    #[arg(long, default_value_t = 1883)]
+    port: u16,
+    /// The site's code
+    #[arg(long, default_value = "demo", value_parser = short)]
+    site: Code,
+    /// The sorter's id
+    #[arg(long, default_value = "sorter-1", value_parser = short)]
+    id: Code,
+    /// Chutes in the order of the belt
+    #[arg(long, value_delimiter = ',', default_value = "C1,C2,C3,C4,HOSPITAL", value_parser = short)]
+    chutes: Vec<Code>,
+    /// The chute of the safe plan, one of them
+    #[arg(long, default_value = "HOSPITAL", value_parser = short)]
+    hospital: Code,
+    /// From the scan point to the decision point
+    #[arg(long, default_value_t = 1_500)]
+    to_decision_ms: u32,
+    /// From the decision point to the first chute
+    #[arg(long, default_value_t = 1_000)]
+    to_chutes_ms: u32,
+    /// From each chute to the next
+    #[arg(long, default_value_t = 500)]
+    between_chutes_ms: u32,
+}
+
+#[derive(Debug, Args)]
+struct ScannerArgs {
+    /// The handheld's id at the edge
+    #[arg(long, value_parser = short)]
+    device: Code,
+    /// Its enrolment key, 64 hex digits
+    #[arg(long, value_parser = key)]
+    key: EnrolmentKey,
+    /// HOST:PORT of the edge
+    #[arg(long, default_value = "127.0.0.1:7070")]
+    edge: String,
+    /// The file that keeps its intents
+    #[arg(long)]
+    store: PathBuf,
+    /// The worker's language: en, zh-Hans, es or de
+    #[arg(long, default_value = "en", value_parser = language)]
+    language: Language,
+    /// The worker's badge
+    #[arg(long, default_value = "worker-1", value_parser = short)]
+    worker: Code,
+}
+
+fn short(text: &str) -> Result<Code, String> {
+    code(text).filter(|code| !code.is_empty()).ok_or_else(|| "give 1 to 32 octets".to_owned())
+}
+
+fn key(text: &str) -> Result<EnrolmentKey, String> {
+    let octets = Epc::from_hex(text).and_then(|hex| hex.octets().try_into().ok());
+    octets.ok_or_else(|| "give 64 hex digits".to_owned())
+}
+
+fn language(text: &str) -> Result<Language, String> {
+    let named = [Language::English, Language::Chinese, Language::Spanish, Language::German];
+    let named = named.into_iter().find(|language| serde_json::to_value(language).is_ok_and(|name| name == text));
+    named.ok_or_else(|| "give en, zh-Hans, es or de".to_owned())
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    let Command::Device(kind) = command;
+    match Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Err(error) => fail(&format!("no threads or timers to be had: {error}")),
+        Ok(runtime) => match device(runtime, kind) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error.to_string()),
+        },
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("stowage-sim: {message}");
+    ExitCode::FAILURE
+}
+
+fn device(runtime: Runtime, kind: DeviceKind) -> Result<(), DeviceError> {
+    let clock = Clock::start();
+    let (events, told) = Events::new(clock);
+    let printer = std::thread::spawn(move || print(told));
+    let stop = CancellationToken::new();
+    let ran = runtime.block_on(async {
+        tokio::spawn(stop_on_signal(stop.clone()));
+        run(kind, clock, events, stop).await
+    });
+    // The tasks go, and with the last that could tell something the printer, having printed everything.
+    drop(runtime);
+    let _ = printer.join();
+    ran
+}
+
+async fn run(kind: DeviceKind, clock: Clock, events: Events, stop: CancellationToken) -> Result<(), DeviceError> {
+    match kind {
+        DeviceKind::Llrp(args) => {
+            let port = TcpPort::listen("the reader", args.listen, events.clone()).await?;
+            let listening = port.address().map_or_else(|_| args.listen.to_string(), |address| address.to_string());
+            events.tell(Event::Listening(listening));
+            let profile = Profile { impinj: args.impinj, ..Profile::fcc(args.radio.antennas) };
+            let stage = args.radio.stage(clock, &events, &stop);
+            llrp(port, profile, stage, READER, events, stop).await;
+        }
+        DeviceKind::Mercury(args) => {
+            let pty = Pty::open(args.link.as_deref())?;
+            events.tell(Event::Port(pty.path().to_owned()));
+            let ports = args.radio.antennas as u8;
+            let settings = ModuleSettings { in_bootloader: !args.booted, ports, ..ModuleSettings::default() };
+            let stage = args.radio.stage(clock, &events, &stop);
+            mercury(pty, settings, stage, READER, events, stop).await;
+        }
+        DeviceKind::SorterMqtt(args) => {
+            let SorterArgs { host, port, site, id, chutes, hospital, .. } = args;
+            let span = |millis: u32| Duration::from_millis(millis.into());
+            let settings = SorterSettings {
+                chutes,
+                hospital,
+                to_decision: span(args.to_decision_ms),
+                to_chutes: span(args.to_chutes_ms),
+                between_chutes: span(args.between_chutes_ms),
+            };
+            let commands = commands::<SorterCommand>(&events);
+            sorter(SorterLink { host, port, site, id }, settings, clock, commands, events, stop).await;
+        }
+        DeviceKind::Scanner(args) => {
+            let ScannerArgs { device, key, edge, store, language, worker } = args;
+            let store = FileStore::open(&store)?;
+            let commands = commands::<ScannerCommand>(&events);
+            let settings = HandheldSettings { device, key, worker, language, edge };
+            Handheld::new(settings, store, clock, events).run(commands, stop).await;
+        }
+    }
+    Ok(())
+}
+
+/// The one reader of a device's own world.
+const READER: DeviceIx = DeviceIx(0);
+
+impl RadioArgs {
+    /// A world of one doorway with this reader's antennas, and commands from standard input at work in it.
+    fn stage(&self, clock: Clock, events: &Events, stop: &CancellationToken) -> Stage {
+        let mut world = World::new(self.seed);
+        let spot = world.add_spot(Spot { outer: ZoneIx(0), inner: ZoneIx(1) });
+        let last = i32::from(self.antennas).saturating_sub(1).max(1);
+        let x_mm = |index: i32| if self.antennas == 1 { 0 } else { 2_000 * index / last - 1_000 };
+        let antenna = |port: u16| AntennaSpec { port, spot, x_mm: x_mm(i32::from(port) - 1) };
+        let antennas = (1..=self.antennas).map(antenna).collect();
+        world.add_reader(ReaderSpec { antennas, ..ReaderSpec::fcc(READER) });
+        let stage = Stage::new(clock, world);
+        let commands = commands::<StageCommand>(events);
+        tokio::spawn(stage.clone().carry_out(SpotIx(0), READER, commands, events.clone(), stop.clone()));
+        stage
+    }
+}
+
+/// Commands from standard input. A line that is none is told as an error. Its thread ends with the process.
+fn commands<C: DeserializeOwned + Send + 'static>(events: &Events) -> mpsc::Receiver<C> {
+    let (give, commands) = mpsc::channel(64);
+    let events = events.downgrade();
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            let Ok(line) = line else { return };
+            if line.trim().is_empty() {
+                continue;
+            }
+            match serde_json::from_str(&line) {
+                Ok(command) => {
+                    if give.blocking_send(command).is_err() {
+                        return;
+                    }
+                }
+                Err(error) => events.tell(Event::Error(format!("{line:.200}: {error}"))),
+            }
+        }
+    });
+    commands
+}
+
+/// Prints events until there can be no more, or nobody reads them.
+fn print(mut told: mpsc::UnboundedReceiver<Told>) {
+    let mut out = io::stdout().lock();
+    while let Some(event) = told.blocking_recv() {
+        // These have string keys and plain values only, which JSON always can.
+        let line = serde_json::to_string(&event).unwrap_or_default();
+        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+async fn stop_on_signal(stop: CancellationToken) {
+    if let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.cancel();
+    }
+}

@@ -1,0 +1,56 @@
+//! Why a device can't start.
+
+use super::FileStoreError;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A device can't start. Each says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// A TCP port can't be listened on.
+    #[error("{what} can't listen on {address}: {}", listen_mend(.error, address))]
+    Listen {
+        /// Who wants to listen.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// There is no pseudo-terminal to be had.
+    #[error("no pseudo-terminal: {0}; mount devpts on /dev/pts, or close programs that use many terminals")]
+    Pty(io::Error),
+    /// The link to a pseudo-terminal can't be made.
+    #[error("can't link {} to the pseudo-terminal: {error}; give another path, or remove what is there", path.display())]
+    Symlink {
+        /// Where the link was to be.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The handheld's store can't be used.
+    #[error(transparent)]
+    Store(#[from] FileStoreError),
+    /// The broker doesn't start.
+    #[error("the MQTT broker on {address} doesn't start: {why}")]
+    Broker {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// Why not.
+        why: String,
+    },
+}
+
+fn listen_mend(error: &io::Error, address: &SocketAddr) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("port {} is taken by another program; stop that one, or give another port", address.port())
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("port {} needs more rights; give a port from 1024 on", address.port())
+        }
+        io::ErrorKind::AddrNotAvailable => format!("{} is no address of this machine; give one that is", address.ip()),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,229 @@
+//! Lines on which a reader waits for its client: a TCP port, a pseudo-terminal.
+
+use super::{Client, DeviceError, Event, Events};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, symlink};
+use rustix::io::Errno;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use std::ffi::OsString;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use stowage_protocol::llrp::{self, Tree};
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::pipe;
+use tokio::net::{TcpListener, TcpStream};
+
+/// How often to look whether someone has opened a pseudo-terminal: Linux has no event for it.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A line with one client at a time.
+pub(super) trait Line: Send + Sync {
+    /// A client has come.
+    fn opened(&mut self) -> impl Future<Output = ()> + Send;
+    /// Octets have come; none: the client is gone. Loses nothing when it is dropped.
+    fn read(&self, octets: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+    /// Sends what there is room for. Loses nothing when it is dropped.
+    fn write(&self, octets: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
+    /// Sends the client away, or forgets one that is gone.
+    fn close(&mut self);
+}
+
+/// A TCP port that takes one client; others are told so in LLRP, and sent away.
+#[derive(Debug)]
+pub struct TcpPort {
+    listener: TcpListener,
+    client: Option<TcpStream>,
+    events: Events,
+}
+
+impl TcpPort {
+    /// Listens on `address` as `what`.
+    ///
+    /// # Errors
+    /// The port is taken, or not ours to take.
+    pub async fn listen(what: &'static str, address: SocketAddr, events: Events) -> Result<Self, DeviceError> {
+        match TcpListener::bind(address).await {
+            Ok(listener) => Ok(Self { listener, client: None, events }),
+            Err(error) => Err(DeviceError::Listen { what, address, error }),
+        }
+    }
+
+    /// Where it listens, with the port that the system chose if 0 was asked for.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    async fn accept(&self) -> TcpStream {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    // Nagle would hold back small reports; a socket that can't be told so serves all the same.
+                    let _ = stream.set_nodelay(true);
+                    return stream;
+                }
+                // Mostly too many open files: some will be closed.
+                Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    fn refuse(&self, mut stream: TcpStream) {
+        self.events.tell(Event::Client(Client::Refused));
+        // Status 2: there is a client-initiated connection already.
+        let attempt = Tree::new("ConnectionAttemptEvent").set("Status", 2);
+        let data = Tree::new("ReaderEventNotificationData").with(Tree::new("UTCTimestamp")).with(attempt);
+        let mut refusal = Vec::new();
+        Tree::new("READER_EVENT_NOTIFICATION").with(data).encode(llrp::VERSION, 1, &mut refusal);
+        tokio::spawn(async move {
+            // It may be gone already.
+            let _ = stream.write_all(&refusal).await;
+            let _ = stream.shutdown().await;
+        });
+    }
+}
+
+impl Line for TcpPort {
+    async fn opened(&mut self) {
+        self.client = Some(self.accept().await);
+    }
+
+    async fn read(&self, octets: &mut [u8]) -> io::Result<usize> {
+        let Some(client) = &self.client else { return Ok(0) };
+        loop {
+            tokio::select! {
+                ready = client.readable() => ready?,
+                rival = self.accept() => {
+                    self.refuse(rival);
+                    continue;
+                }
+            }
+            match client.try_read(octets) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+        }
+    }
+
+    async fn write(&self, octets: &[u8]) -> io::Result<usize> {
+        let Some(client) = &self.client else { return Ok(octets.len()) };
+        loop {
+            client.writable().await?;
+            match client.try_write(octets) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return written,
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.client = None;
+    }
+}
+
+/// A pseudo-terminal, of which the client opens the other end as it would a serial port: as often as it likes.
+#[derive(Debug)]
+pub struct Pty {
+    /// Both are the master's end.
+    receiver: pipe::Receiver,
+    sender: pipe::Sender,
+    path: PathBuf,
+    link: Option<PathBuf>,
+}
+
+impl Pty {
+    /// A new one; a symbolic link to it at `link` if wanted, in place of an older link.
+    ///
+    /// # Errors
+    /// There is none to be had, or the link can't be made.
+    pub fn open(link: Option<&Path>) -> Result<Self, DeviceError> {
+        let failed = |error: Errno| DeviceError::Pty(error.into());
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).map_err(failed)?;
+        grantpt(&master).and_then(|()| unlockpt(&master)).map_err(failed)?;
+        let path = ptsname(&master, Vec::new()).map_err(failed)?;
+        let path = PathBuf::from(OsString::from_vec(path.into_bytes()));
+        let mut attributes = tcgetattr(&master).map_err(failed)?;
+        attributes.make_raw();
+        tcsetattr(&master, OptionalActions::Now, &attributes).map_err(failed)?;
+        // Opened and closed once, its end of the line hangs up whenever nobody has it open.
+        let other = rustix::fs::open(&path, OFlags::RDWR | OFlags::NOCTTY, rustix::fs::Mode::empty());
+        drop(other.map_err(failed)?);
+        fcntl_getfl(&master).and_then(|flags| fcntl_setfl(&master, flags | OFlags::NONBLOCK)).map_err(failed)?;
+        let receiver =
+            master.try_clone().and_then(pipe::Receiver::from_owned_fd_unchecked).map_err(DeviceError::Pty)?;
+        let sender = pipe::Sender::from_owned_fd_unchecked(master).map_err(DeviceError::Pty)?;
+        let linked = link.map(|link| relink(&path, link)).transpose();
+        linked.map_err(|error| DeviceError::Symlink { path: link.unwrap_or(&path).to_owned(), error })?;
+        Ok(Self { receiver, sender, path, link: link.map(Path::to_owned) })
+    }
+
+    /// The device file that the client opens, `/dev/pts/…`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn hung_up(&self) -> bool {
+        let mut fds = [PollFd::new(&self.receiver, PollFlags::IN)];
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::HUP)
+    }
+}
+
+/// Makes `link` lead to `path`. What is there and isn't a link stays.
+fn relink(path: &Path, link: &Path) -> io::Result<()> {
+    if let Some(folder) = link.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    if link.is_symlink() {
+        std::fs::remove_file(link)?;
+    }
+    Ok(symlink(path, link)?)
+}
+
+impl Line for Pty {
+    async fn opened(&mut self) {
+        while self.hung_up() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn read(&self, octets: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.receiver.readable().await?;
+            match self.receiver.try_read(octets) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // Nobody has the other end open.
+                Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => return Ok(0),
+                read => return read,
+            }
+        }
+    }
+
+    async fn write(&self, octets: &[u8]) -> io::Result<usize> {
+        loop {
+            self.sender.writable().await?;
+            match self.sender.try_write(octets) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return written,
+            }
+        }
+    }
+
+    fn close(&mut self) {}
+}
+
+impl Drop for Pty {
+    fn drop(&mut self) {
+        if let Some(link) = &self.link
+            && std::fs::read_link(link).is_ok_and(|path| path == self.path)
+        {
+            // It leads nowhere now; the next start would replace it as well.
+            let _ = std::fs::remove_file(link);
+        }
+    }
+}

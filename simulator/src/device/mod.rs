@@ -1,0 +1,25 @@
+//! Devices on real transports, in real time: thin shells around the far ends that have no I/O of their own.
+//!
+//! Each takes [commands](Command) and tells [events](Event); the command line reads and prints them as JSON lines, the
+//! demo's script sends and hears them in the process. A stranger's client sees a reader, a module, a sorter and a
+//! handheld as if they were real.
+
+mod clock;
+mod error;
+mod event;
+mod line;
+mod reader;
+mod scanner;
+mod sorter;
+mod stage;
+mod store;
+
+pub use clock::Clock;
+pub use error::DeviceError;
+pub use event::{Client, Event, Events, Told, WeakEvents};
+pub use line::{Pty, TcpPort};
+pub use reader::{llrp, mercury};
+pub use scanner::{Handheld, HandheldSettings, Press, ScannerCommand};
+pub use sorter::{SorterCommand, SorterLink, sorter};
+pub use stage::{Stage, StageCommand};
+pub use store::{FileStore, FileStoreError};

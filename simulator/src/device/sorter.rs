@@ -1,0 +1,207 @@
+//! The smart sorter at an MQTT broker.
+
+use super::{Client, Clock, Event, Events};
+use rumqttc::{
+    AsyncClient, ConnectReturnCode, Event as Mqtt, EventLoop, LastWill, MqttOptions, NetworkOptions, Packet, QoS,
+};
+use serde::Deserialize;
+use std::time::Duration;
+use stowage_base::{Code, Timestamp};
+use stowage_protocol::sorter_mqtt::{LAST_WILL, PAYLOAD_MAX, Run, STATE, Sorter, SorterSettings, TO_SORTER};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Pause before the broker is tried again.
+const RETRY_WAIT: Duration = Duration::from_millis(500);
+
+/// Messages that may wait for the client's task: more than the sorter sends in a second.
+const WAITING_MAX: usize = 256;
+
+/// The way to the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SorterLink {
+    /// Host name or address of the broker.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The site's code.
+    pub site: Code,
+    /// The sorter's id.
+    pub id: Code,
+}
+
+/// What may happen to the sorter. As JSON: an object with one member.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum SorterCommand {
+    /// A parcel passes the scan point.
+    Parcel {
+        /// What is read; null is a no-read.
+        code: Option<Code>,
+    },
+    /// A chute is full, or was emptied.
+    Full {
+        /// Which.
+        chute: Code,
+        /// Full, or not.
+        full: bool,
+    },
+    /// The belt runs, or stands.
+    Run(Run),
+    /// A parcel falls off, or gets stuck.
+    Fail {
+        /// Its number.
+        item: u32,
+        /// Stuck.
+        jammed: bool,
+    },
+    /// The sorter loses power and gets it again.
+    Restart {},
+}
+
+/// What the client's task says.
+enum News {
+    Up,
+    Message(String, Vec<u8>),
+    Down,
+}
+
+/// Runs a sorter until `stop`. Without a broker it goes on by its safe plan, and tries again.
+pub async fn sorter(
+    link: SorterLink,
+    settings: SorterSettings,
+    clock: Clock,
+    mut commands: mpsc::Receiver<SorterCommand>,
+    events: Events,
+    stop: CancellationToken,
+) {
+    let base = format!("stowage/{}/sorter/{}/", link.site, link.id);
+    let mut machine = Machine { sorter: Sorter::new(settings), clock, events, delivered: 0, violations: 0 };
+    loop {
+        let (client, eventloop) = client(&link, &base);
+        let (tell, mut news) = mpsc::channel(WAITING_MAX);
+        // In a task of its own: a poll that is dropped half done loses messages.
+        let polling = tokio::spawn(poll(client.clone(), eventloop, base.clone(), tell));
+        let mut publish = |topic: &str, payload: &[u8]| {
+            // What finds no room is lost, as on a bad line: both ends repeat what matters.
+            let _ = client.try_publish(format!("{base}{topic}"), QoS::AtLeastOnce, topic == STATE, payload);
+        };
+        let mut up = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => {
+                    let _ = client.try_publish(format!("{base}{STATE}"), QoS::AtLeastOnce, true, LAST_WILL);
+                    let _ = client.try_disconnect();
+                    // Long enough for a broker that is there.
+                    let _ = tokio::time::timeout(RETRY_WAIT, polling).await;
+                    return;
+                }
+                heard = news.recv() => match heard {
+                    Some(News::Up) => {
+                        up = true;
+                        machine.events.tell(Event::Client(Client::Connected));
+                        machine.step(|sorter, now| sorter.connected(now, &mut publish));
+                    }
+                    Some(News::Message(topic, payload)) => {
+                        machine.step(|sorter, now| sorter.receive(now, &topic, &payload, &mut publish));
+                    }
+                    Some(News::Down) | None => break,
+                },
+                Some(command) = commands.recv() => machine.obey(command, &mut publish),
+                () = clock.sleep_until(machine.sorter.next_deadline()) => {
+                    machine.step(|sorter, now| sorter.tick(now, &mut publish));
+                }
+            }
+        }
+        polling.abort();
+        machine.step(|sorter, now| sorter.disconnected(now));
+        if up {
+            machine.events.tell(Event::Client(Client::Disconnected));
+        }
+        let mut nobody = |_: &str, _: &[u8]| {};
+        let retry = clock.now() + stowage_base::Duration::from_millis(RETRY_WAIT.as_millis() as i64);
+        while clock.now() < retry {
+            let due = machine.sorter.next_deadline().map_or(retry, |due| due.min(retry));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(command) = commands.recv() => machine.obey(command, &mut nobody),
+                () = clock.sleep_until(Some(due)) => machine.step(|sorter, now| sorter.tick(now, &mut nobody)),
+            }
+        }
+    }
+}
+
+fn client(link: &SorterLink, base: &str) -> (AsyncClient, EventLoop) {
+    let mut options = MqttOptions::new(format!("{}-{}", link.site, link.id), &link.host, link.port);
+    options
+        .set_keep_alive(Duration::from_secs(5))
+        .set_max_packet_size(2 * PAYLOAD_MAX, 2 * PAYLOAD_MAX)
+        .set_last_will(LastWill::new(format!("{base}{STATE}"), LAST_WILL, QoS::AtLeastOnce, true));
+    let (client, mut eventloop) = AsyncClient::new(options, WAITING_MAX);
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    eventloop.set_network_options(network);
+    (client, eventloop)
+}
+
+async fn poll(client: AsyncClient, mut eventloop: EventLoop, base: String, tell: mpsc::Sender<News>) {
+    loop {
+        let news = match eventloop.poll().await {
+            Ok(Mqtt::Incoming(Packet::ConnAck(ack))) if ack.code == ConnectReturnCode::Success => {
+                for topic in TO_SORTER {
+                    // There is room: the client is new.
+                    let _ = client.try_subscribe(format!("{base}{topic}"), QoS::AtLeastOnce);
+                }
+                News::Up
+            }
+            Ok(Mqtt::Incoming(Packet::Publish(message))) => match message.topic.strip_prefix(&base) {
+                Some(topic) => News::Message(topic.to_owned(), message.payload.to_vec()),
+                None => continue,
+            },
+            Ok(_) => continue,
+            Err(_) => News::Down,
+        };
+        let over = matches!(news, News::Down);
+        if tell.send(news).await.is_err() || over {
+            return;
+        }
+    }
+}
+
+struct Machine {
+    sorter: Sorter,
+    clock: Clock,
+    events: Events,
+    /// Deliveries and violations told.
+    delivered: usize,
+    violations: usize,
+}
+
+impl Machine {
+    fn step<T>(&mut self, act: impl FnOnce(&mut Sorter, Timestamp) -> T) -> T {
+        let result = act(&mut self.sorter, self.clock.now());
+        for delivery in &self.sorter.deliveries()[self.delivered..] {
+            let (item, code, chute) = (delivery.item, delivery.code.clone(), delivery.chute.clone());
+            self.events.tell(Event::Delivered { item, code, chute, outcome: delivery.outcome });
+        }
+        self.delivered = self.sorter.deliveries().len();
+        for violation in &self.sorter.violations()[self.violations..] {
+            self.events.tell(Event::Violation(format!("{violation:?}")));
+        }
+        self.violations = self.sorter.violations().len();
+        result
+    }
+
+    fn obey(&mut self, command: SorterCommand, publish: &mut dyn FnMut(&str, &[u8])) {
+        match command {
+            SorterCommand::Parcel { code } => {
+                let item = self.step(|sorter, now| sorter.induct(now, code.clone(), publish));
+                self.events.tell(Event::Inducted { item, code });
+            }
+            SorterCommand::Full { chute, full } => self.step(|sorter, now| sorter.set_full(now, &chute, full, publish)),
+            SorterCommand::Run(run) => self.step(|sorter, now| sorter.set_run(now, run, publish)),
+            SorterCommand::Fail { item, jammed } => self.step(|sorter, now| sorter.fail(now, item, jammed, publish)),
+            SorterCommand::Restart {} => self.step(|sorter, now| sorter.restart(now, publish)),
+        }
+    }
+}
