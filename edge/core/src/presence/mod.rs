@@ -648,7 +648,10 @@ impl Presence {
             known.or_else(|| admit(&mut self.tags, &mut self.passes, &mut self.zones, &mut self.counters, epc));
         let Some(slot) = admitted else { return };
         self.tags.set_placed(slot, true);
-        abandon(self.tags.get_mut(slot), &mut self.passes);
+        // A pass that led here goes on: it may yet lead back.
+        if self.tags.get(slot).committed != Some(zone) {
+            abandon(self.tags.get_mut(slot), &mut self.passes);
+        }
         self.commit(slot, zone);
         let zones = &self.zones;
         let exposure = |zone: ZoneIx| zones.get(usize::from(zone.0)).map_or(0, ZoneState::exposure);
