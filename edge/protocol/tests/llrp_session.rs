@@ -1,0 +1,519 @@
+//! Both ends of LLRP against each other, on one clock: no socket, no waiting.
+
+use proptest::prelude::*;
+use stowage_base::{
+    Air, Duration, Epc, ReaderDevice, ReaderEvent, ReaderSession, ReaderSink, TagRead, Timestamp, Visit,
+};
+use stowage_protocol::llrp::client::{AntennaSettings, Client, Settings, SettingsError};
+use stowage_protocol::llrp::frame::Inbox;
+use stowage_protocol::llrp::reader::{Profile, Reader};
+use stowage_protocol::llrp::tree::{self, Tree};
+
+/// What the client made of what it received.
+#[derive(Default)]
+struct Seen {
+    out: Vec<u8>,
+    reads: Vec<TagRead>,
+    visits: Vec<Visit>,
+    events: Vec<ReaderEvent>,
+}
+
+impl ReaderSink for Seen {
+    fn send(&mut self, octets: &[u8]) {
+        self.out.extend_from_slice(octets);
+    }
+    fn read(&mut self, read: &TagRead) {
+        self.reads.push(*read);
+    }
+    fn visit(&mut self, visit: &Visit) {
+        self.visits.push(*visit);
+    }
+    fn event(&mut self, event: ReaderEvent) {
+        self.events.push(event);
+    }
+}
+
+/// Tags that answer each 20 ms to the antennas that they are listed with.
+struct Tags(Vec<(u16, Epc)>);
+
+impl Air for Tags {
+    fn interrogate(
+        &mut self,
+        antenna: u16,
+        power_cdbm: i16,
+        start: Timestamp,
+        end: Timestamp,
+        heard: &mut dyn FnMut(&TagRead),
+    ) {
+        const PERIOD: i64 = 20_000;
+        let mut at = Timestamp::from_micros((start.micros() + PERIOD - 1) / PERIOD * PERIOD);
+        while at < end {
+            for (_, epc) in self.0.iter().filter(|(place, _)| *place == antenna) {
+                let (rssi_cdbm, frequency_khz, phase) = (power_cdbm - 8_500, Some(903_250), Some(1_024));
+                heard(&TagRead { epc: *epc, antenna, rssi_cdbm, count: 1, at, frequency_khz, phase });
+            }
+            at += Duration::from_micros(PERIOD);
+        }
+    }
+}
+
+fn ms(millis: i64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn epc(number: u8) -> Epc {
+    Epc::new(&[0x30, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, number]).expect("12 octets")
+}
+
+fn settings(ports: &[u16]) -> Settings {
+    Settings {
+        antennas: ports.iter().map(|port| AntennaSettings { port: *port, power_cdbm: Some(2_510) }).collect(),
+        dwell: ms(200),
+        keepalive: ms(1_000),
+        session: 1,
+        population: 32,
+        mode: Some(2),
+        report_every: 0,
+    }
+}
+
+/// A client and a reader with a cable between them.
+struct Pair {
+    now: Timestamp,
+    client: Client,
+    reader: Reader,
+    seen: Seen,
+    air: Tags,
+    to_client: Vec<u8>,
+    /// Everything that either sent, for a look at its form.
+    sent: Vec<u8>,
+    /// Octets by which the cable delivers.
+    chunk: usize,
+    /// The way to the reader is cut, the way from it isn't.
+    deaf: bool,
+    closed: bool,
+}
+
+impl Pair {
+    fn new(settings: Settings, profile: Profile, tags: Vec<(u16, Epc)>) -> Self {
+        Self {
+            now: Timestamp::from_micros(1_700_000_000_000_000),
+            client: Client::new(settings).expect("settings"),
+            reader: Reader::new(profile),
+            seen: Seen::default(),
+            air: Tags(tags),
+            to_client: Vec::new(),
+            sent: Vec::new(),
+            chunk: 7,
+            deaf: false,
+            closed: true,
+        }
+    }
+
+    fn connect(&mut self) {
+        self.closed = false;
+        self.seen.out.clear();
+        self.to_client.clear();
+        self.client.connected(self.now, &mut self.seen);
+        self.reader.connected(self.now, &mut |octets| self.to_client.extend_from_slice(octets));
+        self.deliver();
+    }
+
+    fn deliver(&mut self) {
+        while !(self.closed || self.to_client.is_empty() && self.seen.out.is_empty()) {
+            let octets = std::mem::take(&mut self.to_client);
+            self.sent.extend_from_slice(&octets);
+            for chunk in octets.chunks(self.chunk) {
+                self.client.receive(self.now, chunk, &mut self.seen);
+            }
+            let octets = std::mem::take(&mut self.seen.out);
+            self.sent.extend_from_slice(&octets);
+            for chunk in octets.chunks(self.chunk).filter(|_| !self.deaf) {
+                let out = &mut |octets: &[u8]| self.to_client.extend_from_slice(octets);
+                self.reader.receive(self.now, chunk, &mut self.air, out);
+            }
+            self.hang_up();
+        }
+    }
+
+    fn hang_up(&mut self) {
+        if !self.closed && (self.client.over() || self.reader.over()) {
+            self.closed = true;
+            self.client.disconnected(self.now, &mut self.seen);
+            self.reader.disconnected(self.now);
+        }
+    }
+
+    /// Lets time go on, from deadline to deadline.
+    fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            let due = [self.client.next_deadline().filter(|_| !self.closed), self.reader.next_deadline()];
+            let due = due.into_iter().flatten().min().unwrap_or(Timestamp::MAX).max(self.now);
+            if due > end {
+                self.now = end;
+                return;
+            }
+            self.now = due;
+            if !self.closed {
+                self.client.tick(self.now, &mut self.seen);
+            }
+            let out = &mut |octets: &[u8]| self.to_client.extend_from_slice(octets);
+            self.reader.tick(self.now, &mut self.air, out);
+            self.hang_up();
+            self.deliver();
+        }
+    }
+
+    fn up(settings: Settings, profile: Profile, tags: Vec<(u16, Epc)>) -> Self {
+        let mut pair = Self::new(settings, profile, tags);
+        pair.connect();
+        assert_eq!(pair.seen.events, [ReaderEvent::Up]);
+        assert_eq!(pair.reader.violations(), []);
+        pair
+    }
+
+    /// Asks the reader by hand. Gives the answers, by name, as JSON.
+    fn ask(&mut self, message: &Tree) -> Vec<(String, serde_json::Value)> {
+        let (mut octets, mut answers) = (Vec::new(), Vec::new());
+        message.encode(1, 99, &mut octets);
+        self.reader.receive(self.now, &octets, &mut self.air, &mut |octets| answers.extend_from_slice(octets));
+        let mut told = Vec::new();
+        let inbox = Inbox::default().receive(&answers, |frame| {
+            let tree = tree::decode(&frame).expect("well formed");
+            told.push((tree.name().to_owned(), serde_json::to_value(&tree).expect("JSON")));
+        });
+        inbox.expect("framed");
+        told
+    }
+}
+
+#[test]
+fn a_session_comes_up_and_each_antenna_is_visited_by_turns() {
+    let tags = vec![(1, epc(1)), (1, epc(2)), (3, epc(3))];
+    let mut pair = Pair::up(settings(&[1, 3, 2]), Profile::fcc(4), tags);
+    pair.run(ms(3_000));
+    let visits: Vec<_> = pair.seen.visits.iter().map(|visit| (visit.antenna, visit.reads, visit.healthy)).collect();
+    // Six visits to each, ten replies from each tag; the last visit has just ended.
+    assert_eq!(visits[..4], [(1, 20, true), (3, 10, true), (2, 0, true), (1, 20, true)]);
+    assert_eq!(visits.len(), 15);
+    for pair in pair.seen.visits.windows(2) {
+        assert_eq!(pair[0].end, pair[1].start);
+        assert_eq!(pair[1].end - pair[1].start, ms(200));
+    }
+    let read = pair.seen.reads[0];
+    assert_eq!((read.antenna, read.count, read.phase), (1, 10, None));
+    assert_eq!(read.rssi_cdbm, -6_000, "25 dBm, the next step below 25.1, less 85");
+    assert_eq!(read.frequency_khz, Some(903_250));
+    let first = pair.seen.visits[0];
+    assert_eq!(read.at, first.start + ms(180), "the last of the replies");
+    assert_eq!(pair.reader.violations(), []);
+    assert_eq!(pair.client.unknown(), 0);
+}
+
+#[test]
+fn every_message_of_both_ends_is_as_the_standard_has_it() {
+    for impinj in [false, true] {
+        let profile = Profile { impinj, ..Profile::fcc(2) };
+        let mut pair = Pair::up(settings(&[1, 2]), profile, vec![(1, epc(1)), (2, Epc::new(&[1; 16]).expect("16"))]);
+        pair.run(ms(1_500));
+        let mut rest = &pair.sent[..];
+        let mut kinds = std::collections::BTreeSet::new();
+        while !rest.is_empty() {
+            let (message, len) = tree::describe(rest).expect("well formed");
+            assert!(message.reencodes, "{}", message.name);
+            kinds.insert(message.kind);
+            rest = &rest[len..];
+        }
+        assert!(kinds.is_superset(&[1, 11, 2, 12, 3, 13, 20, 30, 21, 31, 24, 34, 61, 62, 63, 64, 72].into()));
+        let read = pair.seen.reads[0];
+        assert_eq!(read.phase, if impinj { Some(1_024) } else { None });
+    }
+}
+
+#[test]
+fn a_reader_without_its_keepalives_answered_drops_the_client_and_takes_it_back() {
+    let mut pair = Pair::up(settings(&[1]), Profile::fcc(1), vec![(1, epc(1))]);
+    pair.run(ms(900));
+    pair.deaf = true;
+    pair.run(ms(1_500));
+    assert_eq!(pair.seen.events, [ReaderEvent::Up, ReaderEvent::Down("the connection is lost")]);
+    assert!(pair.reader.violations()[0].what.contains("keepalive"));
+    pair.run(ms(5_000));
+    assert!(pair.reader.is_active(), "it goes on alone");
+
+    (pair.deaf, pair.seen) = (false, Seen::default());
+    pair.connect();
+    pair.run(ms(2_000));
+    assert_eq!(pair.seen.events, [ReaderEvent::Up]);
+    assert_eq!(pair.seen.visits.len(), 10);
+    assert!(pair.seen.reads.iter().all(|read| read.at <= pair.now && pair.now - read.at <= ms(2_200)));
+}
+
+#[test]
+fn a_silent_reader_is_given_up_after_two_and_a_half_keepalives() {
+    let mut pair = Pair::up(settings(&[1]), Profile::fcc(1), vec![]);
+    let up = pair.now;
+    pair.client.tick(up + ms(2_499), &mut pair.seen);
+    assert_eq!(pair.seen.events, [ReaderEvent::Up]);
+    assert_eq!(pair.client.next_deadline(), Some(up + ms(2_500)));
+    pair.client.tick(up + ms(2_500), &mut pair.seen);
+    let silent = ReaderEvent::Down("the reader has been silent for 2.5 keepalive periods");
+    assert_eq!(pair.seen.events, [ReaderEvent::Up, silent]);
+}
+
+#[test]
+fn an_antenna_that_is_gone_makes_empty_visits_unhealthy() {
+    let mut pair = Pair::up(settings(&[1, 2]), Profile::fcc(2), vec![(1, epc(1))]);
+    pair.run(ms(1_000));
+    pair.reader.set_antenna(pair.now, 2, false, &mut |octets| pair.to_client.extend_from_slice(octets));
+    pair.deliver();
+    assert_eq!(pair.seen.events, [ReaderEvent::Up, ReaderEvent::Antenna { port: 2, connected: false }]);
+    pair.seen.visits.clear();
+    pair.run(ms(1_000));
+    assert!(pair.seen.visits.iter().all(|visit| visit.healthy == (visit.antenna == 1)));
+
+    // A new session learns it from the configuration.
+    pair.client.close(&mut pair.seen);
+    pair.deliver();
+    assert!(pair.closed);
+    pair.seen = Seen::default();
+    pair.connect();
+    assert_eq!(pair.seen.events, [ReaderEvent::Antenna { port: 2, connected: false }, ReaderEvent::Up]);
+}
+
+#[test]
+fn a_reader_clock_of_its_own_is_mapped_and_its_jump_told_once() {
+    let mut pair = Pair::new(settings(&[1]), Profile::fcc(1), vec![(1, epc(1))]);
+    pair.reader.set_clock_offset(ms(-3_600_000));
+    pair.connect();
+    pair.run(ms(1_000));
+    assert!(pair.seen.reads.iter().all(|read| read.at.micros() % 20_000 == 0), "exact to the reply");
+    pair.reader.set_clock_offset(ms(5_000));
+    pair.seen.reads.clear();
+    pair.run(ms(1_000));
+    assert_eq!(pair.seen.events, [ReaderEvent::Up, ReaderEvent::ClockJump]);
+    assert!(pair.seen.reads.iter().all(|read| read.at <= pair.now && pair.now - read.at <= ms(1_000)));
+    pair.run(ms(3_000));
+    pair.seen.reads.clear();
+    pair.run(ms(1_000));
+    assert!(pair.seen.reads.iter().all(|read| read.at.micros() % 20_000 == 0), "steady again");
+    assert_eq!(pair.seen.events.len(), 2);
+}
+
+#[test]
+fn settings_that_do_not_go_with_the_reader_are_told() {
+    let mut pair = Pair::new(settings(&[1, 5]), Profile::fcc(4), vec![]);
+    pair.connect();
+    assert_eq!(pair.seen.events, [ReaderEvent::Down("the reader has fewer antenna ports than are set")]);
+    let refused = |change: &dyn Fn(&mut Settings)| {
+        let mut settings = settings(&[1, 2]);
+        change(&mut settings);
+        Client::new(settings).expect_err("refused")
+    };
+    assert_eq!(refused(&|s| s.antennas[1].port = 1), SettingsError::Port(1));
+    assert_eq!(refused(&|s| s.dwell = ms(5)), SettingsError::Dwell(ms(5)));
+    assert_eq!(refused(&|s| s.session = 4).to_string(), "session 4: give 0 to 3");
+}
+
+#[test]
+fn a_reader_that_refuses_or_keeps_silent_is_given_up_with_the_reason() {
+    let greeting = |status: u16| {
+        let data = Tree::new("ReaderEventNotificationData")
+            .with(Tree::new("UTCTimestamp"))
+            .with(Tree::new("ConnectionAttemptEvent").set("Status", status));
+        let mut octets = Vec::new();
+        Tree::new("READER_EVENT_NOTIFICATION").with(data).encode(1, 1, &mut octets);
+        octets
+    };
+    let now = Timestamp::from_micros(1_700_000_000_000_000);
+    let down_after = |octets: &[u8], wait: Duration| {
+        let (mut client, mut seen) = (Client::new(settings(&[1])).expect("settings"), Seen::default());
+        client.connected(now, &mut seen);
+        client.receive(now, octets, &mut seen);
+        client.tick(now + wait, &mut seen);
+        assert!(client.over());
+        seen.events.last().copied()
+    };
+    assert_eq!(down_after(&greeting(2), ms(0)), Some(ReaderEvent::Down("the reader has another client")));
+    assert_eq!(down_after(&[], ms(5_000)), Some(ReaderEvent::Down("the reader doesn't greet")));
+    assert_eq!(down_after(&greeting(0), ms(5_000)), Some(ReaderEvent::Down("the reader doesn't answer")));
+    let http = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+    assert_eq!(down_after(http, ms(0)), Some(ReaderEvent::Down("the reader's octets are no LLRP")));
+}
+
+#[test]
+fn visits_are_inferred_from_a_reader_that_tells_no_aispec_events() {
+    let mut pair = Pair::up(settings(&[1, 2, 3]), Profile::fcc(3), vec![(1, epc(1)), (3, epc(3))]);
+    // Another hand switches the events off.
+    let off = Tree::new("EventNotificationState").set("EventType", 6);
+    let config = Tree::new("SET_READER_CONFIG").with(Tree::new("ReaderEventNotificationSpec").with(off));
+    pair.ask(&config);
+    pair.run(ms(10_000));
+    let visits = &pair.seen.visits;
+    assert!(visits.len() > 30, "{}", visits.len());
+    for pair in visits.windows(2) {
+        assert_eq!(pair[1].antenna, pair[0].antenna % 3 + 1, "by turns");
+        assert_eq!(pair[1].start, pair[0].end);
+    }
+    for visit in &visits[3..] {
+        assert_eq!(visit.reads, if visit.antenna == 2 { 0 } else { 10 });
+        assert!((visit.end - visit.start).millis() >= 150 && visit.healthy, "{visit:?}");
+    }
+
+    // When nothing is heard at all, all antennas are known to have looked once the reader has had time for it.
+    pair.air.0.clear();
+    pair.run(ms(3_000));
+    pair.seen.visits.clear();
+    pair.run(ms(6_600));
+    assert_eq!(pair.seen.visits.len(), 9);
+    assert!(pair.seen.visits.iter().all(|visit| visit.reads == 0 && visit.healthy));
+}
+
+#[test]
+fn the_reader_names_what_it_refuses() {
+    let mut pair = Pair::up(settings(&[1]), Profile::fcc(2), vec![]);
+    let mut status = |message: &Tree| pair.ask(message).pop().map(|(name, body)| (name, body["LLRPStatus"].clone()));
+
+    let (name, told) = status(&Tree::new("START_ROSPEC").set("ROSpecID", 7)).expect("an answer");
+    assert_eq!(name, "START_ROSPEC_RESPONSE");
+    assert_eq!(told["StatusCode"], "M_FieldError");
+    assert_eq!(told["FieldError"], serde_json::json!({"FieldNum": 0, "ErrorCode": "A_Invalid"}));
+    assert_eq!(told["ErrorDescription"], "START_ROSPEC.ROSpecID 7 doesn't exist");
+
+    let (name, told) = status(
+        &Tree::new("CLIENT_REQUEST_OP_RESPONSE").with(Tree::new("ClientRequestResponse").with(Tree::new("EPCData"))),
+    )
+    .expect("an answer");
+    assert_eq!((name.as_str(), &told["StatusCode"]), ("ERROR_MESSAGE", &"M_UnsupportedMessage".into()));
+
+    let aispec = |antenna: u64, millis: u32| {
+        Tree::new("AISpec")
+            .set("AntennaIDs", vec![antenna])
+            .with(Tree::new("AISpecStopTrigger").set("AISpecStopTriggerType", 1).set("DurationTrigger", millis))
+            .with(Tree::new("InventoryParameterSpec").set("InventoryParameterSpecID", 1).set("ProtocolID", 1))
+    };
+    let add = |spec: Tree| {
+        let boundary =
+            Tree::new("ROBoundarySpec").with(Tree::new("ROSpecStartTrigger")).with(Tree::new("ROSpecStopTrigger"));
+        Tree::new("ADD_ROSPEC").with(Tree::new("ROSpec").set("ROSpecID", 5).with(boundary).with(spec))
+    };
+    let (_, told) = status(&add(aispec(1, 0))).expect("an answer");
+    let expected = serde_json::json!({
+        "StatusCode": "M_ParameterError",
+        "ErrorDescription": "AISpecStopTrigger.DurationTrigger 0 ms is no duration",
+        "ParameterError": {"ParameterType": 177, "ErrorCode": "P_ParameterError", "ParameterError":
+            {"ParameterType": 183, "ErrorCode": "P_ParameterError", "ParameterError":
+                {"ParameterType": 184, "ErrorCode": "P_FieldError", "FieldError":
+                    {"FieldNum": 1, "ErrorCode": "A_OutOfRange"}}}},
+    });
+    assert_eq!(told, expected);
+    let (_, told) = status(&add(aispec(3, 100))).expect("an answer");
+    assert_eq!(
+        told["ErrorDescription"],
+        "AISpec.AntennaIDs [3] are not antennas of this reader: 1 to 2, or 0 alone for all"
+    );
+    let (_, told) = status(&add(aispec(0, 100))).expect("an answer");
+    assert_eq!(told["StatusCode"], "M_Success");
+    let (_, told) = status(&add(aispec(0, 100))).expect("an answer");
+    assert_eq!(told["ErrorDescription"], "ROSpec.ROSpecID 5 exists already");
+    assert_eq!(pair.reader.violations().len(), 5);
+}
+
+#[test]
+fn rospecs_go_through_their_states() {
+    let mut pair = Pair::new(settings(&[1]), Profile::fcc(2), vec![(1, epc(1)), (2, epc(2))]);
+    pair.reader.connected(pair.now, &mut |_| ());
+    let spec = Tree::new("AISpec")
+        .set("AntennaIDs", vec![0_u64])
+        .with(Tree::new("AISpecStopTrigger"))
+        .with(Tree::new("InventoryParameterSpec").set("InventoryParameterSpecID", 1).set("ProtocolID", 1));
+    let boundary = Tree::new("ROBoundarySpec")
+        .with(Tree::new("ROSpecStartTrigger"))
+        .with(Tree::new("ROSpecStopTrigger").set("ROSpecStopTriggerType", 1).set("DurationTriggerValue", 300));
+    pair.ask(&Tree::new("ADD_ROSPEC").with(Tree::new("ROSpec").set("ROSpecID", 9).with(boundary).with(spec)));
+    let state = |pair: &mut Pair| pair.ask(&Tree::new("GET_ROSPECS"))[0].1["ROSpec"][0]["CurrentState"].clone();
+    let nine = |name: &str| Tree::new(name).set("ROSpecID", 9);
+    assert_eq!(state(&mut pair), "Disabled");
+    let refused = &pair.ask(&nine("START_ROSPEC"))[0].1["LLRPStatus"]["ErrorDescription"];
+    assert_eq!(refused, "START_ROSPEC.ROSpecID 9 is disabled");
+    pair.ask(&nine("ENABLE_ROSPEC"));
+    assert_eq!(state(&mut pair), "Inactive");
+    pair.ask(&nine("START_ROSPEC"));
+    assert_eq!(state(&mut pair), "Active");
+    let mut sent = Vec::new();
+    for _ in 0..6 {
+        pair.now += ms(50);
+        pair.reader.tick(pair.now, &mut pair.air, &mut |octets| sent.extend_from_slice(octets));
+    }
+    assert_eq!(state(&mut pair), "Inactive", "its duration is over");
+    let (report, _) = tree::describe(&sent).expect("a message");
+    let json = serde_json::to_value(&report.body).expect("JSON");
+    assert_eq!(report.name, "RO_ACCESS_REPORT");
+    let tag = &json["TagReportData"][0];
+    assert_eq!(tag["EPC_96"]["EPC"], epc(1).to_string());
+    assert_eq!(tag["TagSeenCount"]["TagCount"], 9, "half of 300 ms, 20 ms each, turns of 50 ms");
+    assert_eq!(json["TagReportData"][1]["AntennaID"]["AntennaID"], 2);
+    assert_eq!(pair.ask(&Tree::new("DELETE_ROSPEC"))[0].1["LLRPStatus"]["StatusCode"], "M_Success");
+    assert_eq!(pair.ask(&Tree::new("GET_ROSPECS"))[0].1["ROSpec"], serde_json::Value::Null);
+}
+
+#[test]
+fn reports_are_held_after_a_reconnect_if_asked() {
+    let mut pair = Pair::up(settings(&[1]), Profile::fcc(1), vec![(1, epc(1))]);
+    pair.ask(
+        &Tree::new("SET_READER_CONFIG").with(Tree::new("EventsAndReports").set("HoldEventsAndReportsUponReconnect", 1)),
+    );
+    pair.reader.disconnected(pair.now);
+    let mut sent = Vec::new();
+    pair.reader.connected(pair.now, &mut |_| ());
+    pair.now += ms(400);
+    pair.reader.tick(pair.now, &mut pair.air, &mut |octets| sent.extend_from_slice(octets));
+    let names = |octets: &[u8]| {
+        let mut names = Vec::new();
+        let framed = Inbox::default().receive(octets, |frame| names.push(frame.kind));
+        framed.expect("framed");
+        names
+    };
+    assert!(!names(&sent).contains(&61));
+    let told = pair.ask(&Tree::new("ENABLE_EVENTS_AND_REPORTS"));
+    assert_eq!(told[0].0, "RO_ACCESS_REPORT");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_chunking_gives_the_same_session(chunk in 1_usize..200) {
+        let run = |chunk| {
+            let mut pair = Pair::new(settings(&[1, 2]), Profile::fcc(2), vec![(1, epc(1)), (2, epc(2))]);
+            pair.chunk = chunk;
+            pair.connect();
+            pair.run(ms(1_000));
+            (pair.seen.reads, pair.seen.visits, pair.seen.events)
+        };
+        prop_assert_eq!(run(chunk), run(usize::MAX));
+    }
+
+    #[test]
+    fn hostile_octets_at_either_end_never_panic(
+        noise in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..60), 1..6),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
+    ) {
+        // A session's own octets with some of them changed, and plain noise.
+        let mut pair = Pair::up(settings(&[1, 2]), Profile::fcc(2), vec![(1, epc(1))]);
+        pair.run(ms(500));
+        let mut octets = std::mem::take(&mut pair.sent);
+        for (place, octet) in flips {
+            let place = place.index(octets.len());
+            octets[place] = octet;
+        }
+        for chunk in octets.chunks(50).chain(noise.iter().map(Vec::as_slice)) {
+            pair.client.receive(pair.now, chunk, &mut pair.seen);
+            pair.client.tick(pair.now, &mut pair.seen);
+            pair.reader.receive(pair.now, chunk, &mut pair.air, &mut |_| ());
+            pair.now += ms(30);
+            pair.reader.tick(pair.now, &mut pair.air, &mut |_| ());
+        }
+    }
+}
