@@ -1,0 +1,231 @@
+// The live floor: puts each view and each fact of the event stream into the page.
+
+import { clock, count, now, setNow, span } from "./page.js";
+
+const ROWS_MAX = 60;
+const SILENCE_MAX = 12_000; // the edge ticks every 5 s
+
+const id = (name) => document.getElementById(name);
+const first = JSON.parse(id("first").textContent);
+const put = (node, text) => { if (node && node.textContent !== text) node.textContent = text; };
+const field = (node, name) => node.querySelector(`[data-f="${name}"]`);
+const ms = (micros) => micros / 1000;
+
+// ---- the view -------------------------------------------------------------------------------------------------
+
+let view = first.view;
+const reads = []; // how many, at each of the last seconds
+
+function render() {
+  put(id("problem"), view.problem ? `Nothing can be recorded at the moment: ${view.problem}. Scanners keep their scans.` : "");
+  id("problem").hidden = !view.problem;
+  renderTotals();
+  view.zones.forEach(renderZone);
+  view.portals.forEach(renderPortal);
+  view.devices.forEach(renderDevice);
+  const down = view.devices.filter((device) => !device.up).length;
+  put(id("devices-count"), down ? `${down} of ${view.devices.length} down` : "all up");
+  renderDoubts();
+}
+
+function renderTotals() {
+  const open = view.discrepancies.length;
+  const rate = reads.length > 1 ? Math.round((reads.at(-1) - reads[0]) / (reads.length - 1)) : 0;
+  const totals = { ...view.totals, open, rate: Math.max(0, rate), facts: view.facts };
+  for (const node of document.querySelectorAll("[data-total]")) put(node, count(totals[node.dataset.total]));
+  document.querySelector('[data-total="open"]').dataset.tone = open ? "warn" : "";
+}
+
+function renderZone(zone, at) {
+  const node = document.querySelector(`.zone[data-zone="${at}"]`);
+  if (!node) return;
+  put(field(node, "tags"), count(zone.tags));
+  put(field(node, "book"), count(zone.book));
+  put(field(node, "differ"), zone.discrepancies ? `${zone.discrepancies} differ` : "");
+  node.dataset.state = zone.discrepancies ? "differ" : zone.tags || zone.book ? "even" : "empty";
+}
+
+const lastPassed = new Map();
+
+function renderPortal(portal, at) {
+  for (const node of document.querySelectorAll(`[data-portal="${at}"]`)) {
+    for (const name of ["inwards", "outwards", "turned_back"]) put(field(node, name), count(portal[name]));
+    put(field(node, "last"), portal.last === null ? "never" : clock(ms(portal.last)));
+    put(field(node, "tags"), portal.tags ? String(portal.tags) : "");
+    node.classList.toggle("busy", portal.tags > 0);
+    const passed = `${portal.inwards}/${portal.outwards}/${portal.turned_back}`;
+    if (lastPassed.has(node) && lastPassed.get(node) !== passed) pulse(node);
+    lastPassed.set(node, passed);
+  }
+}
+
+function pulse(node) {
+  node.classList.remove("pulse");
+  void node.offsetWidth; // so that the animation begins anew
+  node.classList.add("pulse");
+}
+
+function renderDevice(device, at) {
+  const node = document.querySelector(`[data-device="${at}"]`);
+  if (!node) return;
+  const never = device.since === null;
+  node.dataset.state = device.up ? "up" : never ? "never" : "down";
+  put(field(node, "state"), never ? "never up" : `${device.up ? "up" : "down"} ${span(now() - ms(device.since))}`);
+  for (const name of ["count", "faults", "malformed", "downs"]) {
+    const value = field(node, name);
+    put(value, count(device[name]));
+    value.dataset.tone = name !== "count" && device[name] ? "warn" : "";
+  }
+  const error = field(node, "last_error");
+  put(error, device.last_error ?? "no errors");
+  error.title = device.last_error ?? "";
+}
+
+function renderDoubts() {
+  const list = id("doubts");
+  const known = new Map([...list.children].map((node) => [node.dataset.id, node]));
+  const open = view.discrepancies;
+  put(id("doubts-count"), open.length ? `${open.length} open` : "none open");
+  id("doubts-none").hidden = open.length > 0;
+  // The urgent ones first; else the oldest first, so that a new one moves nothing that a finger is aiming at.
+  const ordered = [...open.filter((o) => o.action === "alarm"), ...open.filter((o) => o.action !== "alarm")];
+  for (const doubt of ordered) {
+    const key = String(doubt.id);
+    const node = known.get(key) ?? newDoubt(doubt);
+    known.delete(key);
+    put(field(node, "confidence"), `${Math.floor(doubt.confidence / 10)} %`);
+    put(field(node, "since"), span(now() - ms(doubt.since)));
+    put(field(node, "reason"), doubt.words.reason);
+    if (!node.parentNode) doubt.action === "alarm" ? list.prepend(node) : list.append(node);
+  }
+  for (const gone of known.values()) gone.remove();
+}
+
+function newDoubt(doubt) {
+  const node = id("doubt-row").content.firstElementChild.cloneNode(true);
+  node.dataset.id = doubt.id;
+  node.dataset.action = doubt.action;
+  for (const name of ["headline", "sentence", "wanted"]) put(field(node, name), doubt.words[name]);
+  field(node, "headline").href = `/item/${doubt.epc}`;
+  const button = node.querySelector("button");
+  button.setAttribute("aria-label", `Take the radio's word: ${doubt.words.headline}`);
+  button.addEventListener("click", () => settle(doubt.id, button, node.querySelector("output")));
+  return node;
+}
+
+/** Takes the radio's word. The row goes once the view says that the discrepancy is settled. */
+async function settle(doubt, button, output) {
+  button.disabled = true;
+  put(output, "Recording…");
+  try {
+    const answer = await fetch(`/api/discrepancies/${doubt}/settle`, { method: "POST" });
+    if (answer.ok || answer.status === 404) return put(output, answer.ok ? "Recorded" : "Settled already");
+    const problem = await answer.json();
+    put(output, `Not recorded: ${problem.detail}`);
+  } catch {
+    put(output, "Not recorded: no connection to the edge");
+  }
+  button.disabled = false;
+}
+
+// ---- the facts ------------------------------------------------------------------------------------------------
+
+const list = id("facts");
+let newest = 0;
+let waiting = [];
+
+function factRow(fact) {
+  const node = id("fact-row").content.firstElementChild.cloneNode(true);
+  const time = node.querySelector("time");
+  node.dataset.seq = fact.seq;
+  node.dataset.tone = fact.tone;
+  time.dateTime = new Date(ms(fact.at)).toISOString();
+  put(time, clock(ms(fact.at)));
+  time.dataset.local = "";
+  put(field(node, "text"), fact.text);
+  put(field(node, "why"), fact.why ?? "");
+  if (fact.item) field(node, "text").href = `/item/${encodeURIComponent(fact.item)}`;
+  return node;
+}
+
+/** Puts waiting facts on top, all at once for each frame: a busy sorter is no reason to stutter. */
+function showFacts(fresh) {
+  const rows = waiting.filter((fact) => fact.tone !== "routine").slice(-ROWS_MAX).map(factRow);
+  waiting = [];
+  if (fresh) rows.forEach((row) => row.classList.add("fresh"));
+  const top = list.scrollTop;
+  const height = list.scrollHeight;
+  list.prepend(...rows.reverse());
+  // Whoever has scrolled down to read stays where they are.
+  if (top > 0) list.scrollTop = top + list.scrollHeight - height;
+  while (list.children.length > ROWS_MAX) list.lastElementChild.remove();
+  id("facts-none").hidden = list.children.length > 0;
+}
+
+function takeFact(fact) {
+  if (fact.seq <= newest) return;
+  newest = fact.seq;
+  waiting.push(fact);
+  if (waiting.length === 1) requestAnimationFrame(() => showFacts(true));
+}
+
+function fillFacts(newestFirst) {
+  list.replaceChildren();
+  waiting = newestFirst.slice().reverse();
+  newest = newestFirst[0]?.seq ?? 0;
+  showFacts(false);
+}
+
+async function reloadFacts() {
+  const answer = await fetch(`/api/facts?limit=${ROWS_MAX}`);
+  if (answer.ok) fillFacts((await answer.json()).facts);
+}
+
+// ---- the stream -----------------------------------------------------------------------------------------------
+
+let seen = Date.now();
+let tried;
+let events;
+
+function heard() {
+  seen = Date.now();
+  id("link").dataset.state = "up";
+  put(id("link"), "Live");
+  id("lost").hidden = true;
+  delete document.body.dataset.stale;
+}
+
+function lost() {
+  if (Date.now() - seen < 1500) return; // a moment's break that the browser mends by itself
+  id("link").dataset.state = "down";
+  put(id("link"), "Connection lost");
+  put(id("lost"), `Connection lost, last seen ${clock(seen + now() - Date.now())}. What you see may be old; trying again.`);
+  id("lost").hidden = false;
+  document.body.dataset.stale = "";
+}
+
+function connect() {
+  tried = Date.now();
+  events?.close();
+  events = new EventSource(`/api/events?since=${newest}`);
+  const on = (name, take) => events.addEventListener(name, (event) => { heard(); take(event.data); });
+  on("tick", (data) => setNow(Number(data)));
+  on("view", (data) => { view = JSON.parse(data); render(); });
+  on("fact", (data) => takeFact(JSON.parse(data)));
+  on("reset", reloadFacts);
+}
+
+render();
+fillFacts(first.facts);
+if (first.unread) put(id("facts-none"), `The journal can't be read: ${first.unread}`);
+connect();
+setInterval(() => {
+  reads.push(view.totals.reads);
+  if (reads.length > 4) reads.shift();
+  render(); // ages grow even when nothing happens
+  const silent = Date.now() - seen > SILENCE_MAX;
+  if (events.readyState !== EventSource.OPEN || silent) lost();
+  // The browser reconnects by itself, but not after an answer that was no stream, nor from a connection that is dead
+  // without saying so.
+  if ((events.readyState === EventSource.CLOSED || silent) && Date.now() - tried > 4000) connect();
+}, 1000);

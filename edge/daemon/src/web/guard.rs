@@ -1,0 +1,71 @@
+//! What holds for every request: security headers, and who may POST.
+
+use super::problem::Problem;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+/// Most octets in a request's body.
+pub(super) const BODY_MAX: usize = 64 * 1024;
+
+const HEADERS: [(HeaderName, &str); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Refuses what another site's page sends, and adds the headers to every answer.
+pub(super) async fn guard(request: Request, next: Next) -> Response {
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let mut response = if safe || from_here(request.headers()) {
+        next.run(request).await
+    } else {
+        Problem::new(StatusCode::FORBIDDEN, "Forbidden", "requests from another site's pages are refused")
+            .into_response()
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Whether a request comes from our own page, or from no browser at all. A browser says `Sec-Fetch-Site`, an old one at
+/// least `Origin`.
+fn from_here(headers: &HeaderMap) -> bool {
+    let get = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+    if let Some(site) = get("sec-fetch-site") {
+        return site == b"same-origin" || site == b"none";
+    }
+    let Some(origin) = get("origin") else { return true };
+    let host = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+    host.is_some() && host == get("host")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_post_is_taken_from_our_own_page_or_from_no_browser() {
+        let from_here = |pairs: &[(&'static str, &'static str)]| {
+            from_here(&pairs.iter().map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v))).collect())
+        };
+        assert!(from_here(&[("host", "edge:8080")]), "a program");
+        assert!(from_here(&[("host", "edge:8080"), ("origin", "http://edge:8080")]));
+        assert!(from_here(&[("sec-fetch-site", "same-origin"), ("origin", "https://behind-a-proxy")]));
+        assert!(!from_here(&[("host", "edge:8080"), ("origin", "http://evil:8080")]));
+        assert!(!from_here(&[("host", "edge:8080"), ("origin", "null")]), "a sandboxed frame");
+        assert!(!from_here(&[("sec-fetch-site", "cross-site"), ("host", "edge"), ("origin", "http://edge")]));
+        assert!(!from_here(&[("sec-fetch-site", "same-site")]), "another port of this host");
+        assert!(!from_here(&[("origin", "edge")]), "neither http nor a host to compare");
+    }
+}

@@ -1,0 +1,530 @@
+//! A fact in English words, for people. Pure.
+
+use stowage_base::text::Sentence;
+use stowage_base::{Code, Epc, Language, Level};
+use stowage_core::fact::{Movement, PresenceMoved, SettledBy};
+use stowage_core::site::{Action, DeviceKind};
+use stowage_core::view::DiscrepancyView;
+use stowage_core::{Body, Fact, Site};
+use stowage_gs1::epc::Identity;
+
+/// How much a fact asks for attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tone {
+    /// A step that matters only to who looks for it; the floor's page leaves it out.
+    Routine,
+    /// Work goes on.
+    Plain,
+    /// Something was put right.
+    Good,
+    /// Someone should look.
+    Warn,
+    /// Someone must act.
+    Bad,
+}
+
+/// A fact in words.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Words {
+    /// The sentence.
+    pub text: String,
+    /// The reason, where one was given.
+    pub why: Option<String>,
+    /// How much it asks for attention.
+    pub tone: Tone,
+    /// What to ask the item's page for: an EPC in hex, or the code of what the fact is about.
+    pub item: Option<String>,
+}
+
+/// The sentence for `fact`. Names come from `site`; what it doesn't know is called by its code.
+pub fn words(fact: &Fact, site: &Site) -> Words {
+    let names = Names(site);
+    let who = fact.who.as_deref().and_then(person);
+    let mut item = None;
+    let mut of = |epc: &Epc, sku: Option<&Code>| {
+        item = Some(epc.to_string());
+        names.thing(epc, sku)
+    };
+    let (text, tone) = match &fact.body {
+        Body::Started(started) => (format!("The edge started, version {}", started.version), Tone::Plain),
+        Body::Received(movement) => {
+            let (goods, at) = (goods(&names, movement, &mut of), names.movement(movement).1);
+            let text = match who {
+                Some(who) => format!("{who} received {goods} at {at}"),
+                None => format!("{goods} came in at {at}"),
+            };
+            (text, Tone::Good)
+        }
+        Body::Moved(movement) => {
+            let (goods, (from, to)) = (goods(&names, movement, &mut of), names.movement(movement));
+            let text = match who {
+                Some(who) => format!("{who} moved {goods} from {from} to {to}"),
+                None => format!("The book moved {goods} from {from} to {to}"),
+            };
+            (text, Tone::Plain)
+        }
+        Body::Adjusted(movement) => {
+            let (goods, (from, to)) = (goods(&names, movement, &mut of), names.movement(movement));
+            let text = match (&movement.from, &movement.to) {
+                (None, _) => format!("{goods} added to the book at {to}"),
+                (_, None) => format!("{goods} taken off the book at {from}"),
+                (Some(_), Some(_)) => format!("The book now has {goods} at {to}, no longer at {from}"),
+            };
+            (text, Tone::Warn)
+        }
+        Body::Departed(movement) => {
+            let (goods, (from, _)) = (goods(&names, movement, &mut of), names.movement(movement));
+            (format!("{goods} left from {from}"), Tone::Plain)
+        }
+        Body::Counted(count) => {
+            let who = who.unwrap_or_else(|| "Someone".into());
+            let (sku, at) = (names.sku(&count.sku), names.place(&count.location));
+            let counted = format!("{who} counted {} × {sku} at {at}", count.counted);
+            if count.counted == count.booked {
+                (format!("{counted}: the book agrees"), Tone::Good)
+            } else {
+                (format!("{counted}: the book had {}", count.booked), Tone::Warn)
+            }
+        }
+        Body::Seen(seen) => {
+            let who = who.unwrap_or_else(|| "Someone".into());
+            let thing = of(&seen.epc, None);
+            (format!("{who} saw {thing} at {}", names.place(&seen.location)), Tone::Good)
+        }
+        Body::PresenceMoved(moved) => {
+            let thing = of(&moved.epc, None);
+            (passage(&names, &thing, moved), Tone::Plain)
+        }
+        Body::DiscrepancyOpened(open) => {
+            let thing = of(&open.epc, open.sku.as_ref());
+            (doubt(&names, &thing, open.book.as_ref(), &open.world), Tone::Warn)
+        }
+        Body::DiscrepancySettled(settled) => {
+            let thing = of(&settled.epc, None);
+            let how = match settled.by {
+                SettledBy::Scan => "a scan said where it is",
+                SettledBy::Radio => "the radio agrees with the book again",
+                SettledBy::Page => "the radio's word was taken at the page",
+            };
+            (format!("Doubt about {thing} settled: {how}"), Tone::Good)
+        }
+        Body::IntentAnswered(answer) => {
+            let verdict = &answer.verdict;
+            let sentence = Sentence { key: verdict.key, language: Language::English, args: &verdict.args };
+            let tone = match verdict.level {
+                Level::Ok => Tone::Routine,
+                Level::Warn => Tone::Warn,
+                Level::Stop => Tone::Bad,
+            };
+            (format!("Worker {} was told on {}: {sentence}", answer.intent.worker, answer.scanner), tone)
+        }
+        Body::ParcelAnnounced(parcel) => {
+            (format!("Parcel {} announced for route {}", parcel.code, parcel.route), Tone::Routine)
+        }
+        Body::ParcelScanned(scan) => match &scan.code {
+            Some(code) => (format!("Parcel {code} passed the scan point of {}", scan.sorter), Tone::Routine),
+            None => (format!("Item {} of {} could not be read", scan.item, scan.sorter), Tone::Warn),
+        },
+        Body::CommandPlanned(planned) => {
+            let parcel = match fact.what.as_deref() {
+                Some(code) if code != planned.command => format!("Parcel {code}"),
+                _ => format!("Item {}", planned.item),
+            };
+            (format!("{parcel} is to go into chute {} of {}", planned.chute, planned.target), Tone::Plain)
+        }
+        Body::CommandSent(step)
+        | Body::CommandAcknowledged(step)
+        | Body::CommandConfirmed(step)
+        | Body::CommandMissed(step)
+        | Body::CommandFailed(step) => {
+            let of = machine_item(&step.command);
+            let chute = step.chute.as_ref().map_or_else(String::new, |chute| format!(" chute {chute}"));
+            match &fact.body {
+                Body::CommandSent(_) => (format!("Divert of item {of} sent"), Tone::Routine),
+                Body::CommandAcknowledged(_) => (format!("Divert of item {of} acknowledged"), Tone::Routine),
+                Body::CommandConfirmed(_) => (format!("Item {of} arrived in{chute}"), Tone::Good),
+                Body::CommandMissed(_) => (format!("Item {of} missed its divert"), Tone::Warn),
+                _ => (format!("Divert of item {of} failed"), Tone::Bad),
+            }
+        }
+        Body::ScannerResumed(resumed) => {
+            let scanner = names.device(&resumed.scanner);
+            (format!("{scanner} goes on after scan {}, which this journal lacks", resumed.seq), Tone::Warn)
+        }
+        Body::DeviceUp(changed) => (format!("{} is connected", names.device(&changed.device)), Tone::Good),
+        Body::DeviceDown(changed) => (format!("{} is disconnected", names.device(&changed.device)), Tone::Bad),
+    };
+    let why = fact.why.as_deref().map(|why| beyond_doubt(why).to_owned());
+    Words { text, why, tone, item: item.or_else(|| fact.what.clone()) }
+}
+
+/// An open discrepancy in words.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Doubt {
+    /// What it is about.
+    pub headline: String,
+    /// How book and world differ.
+    pub sentence: String,
+    /// What presence goes by.
+    pub reason: String,
+    /// What the policy wants.
+    pub wanted: &'static str,
+}
+
+/// The words for an open discrepancy.
+pub fn discrepancy(open: &DiscrepancyView, site: &Site) -> Doubt {
+    let names = Names(site);
+    let book = match &open.book {
+        Some(book) => format!("Book says {}, ", names.place(book)),
+        None => "Not in the book, ".into(),
+    };
+    Doubt {
+        headline: names.thing(&open.epc, open.sku.as_ref()),
+        sentence: format!("{book}radio says {}", names.place(&open.world)),
+        reason: beyond_doubt(&open.reason).to_owned(),
+        wanted: match open.action {
+            Action::AutoMove => "The book will follow by itself",
+            Action::Confirm => "Next worker who passes is asked",
+            Action::Count => "Count the place",
+            Action::Alarm => "Tell the supervisor now",
+        },
+    }
+}
+
+/// A tag as people call it: the goods' name and serial number, else its most readable code.
+pub fn thing(epc: &Epc, site: &Site) -> String {
+    Names(site).thing(epc, None)
+}
+
+/// Who acted, where a person or a device did.
+fn person(who: &str) -> Option<String> {
+    match who.split_once(':') {
+        Some(("worker", badge)) => Some(format!("Worker {badge}")),
+        Some((_, code)) => Some(code.to_owned()),
+        None if who == "page" => Some("Someone at the page".to_owned()),
+        None => Some(who.to_owned()),
+    }
+}
+
+/// The reason for a discrepancy without what its sentence says already.
+fn beyond_doubt(why: &str) -> &str {
+    if why.starts_with("the book ") { why.split_once(": ").map_or(why, |(_, rest)| rest) } else { why }
+}
+
+/// `17 of S1`, from a command's id `S1/3-17`: the machine's 17th item since its third start.
+fn machine_item(command: &str) -> String {
+    let parts = command.rsplit_once('/').and_then(|(machine, item)| Some((machine, item.split_once('-')?.1)));
+    parts.map_or_else(|| command.to_owned(), |(machine, item)| format!("{item} of {machine}"))
+}
+
+/// `3 × Mug, lot L7`, or a single tagged unit's name.
+fn goods(names: &Names<'_>, movement: &Movement, of: &mut impl FnMut(&Epc, Option<&Code>) -> String) -> String {
+    let goods = match &movement.epc {
+        Some(epc) => of(epc, Some(&movement.sku)),
+        None => format!("{} × {}", movement.quantity, names.sku(&movement.sku)),
+    };
+    if movement.lot.is_empty() { goods } else { format!("{goods}, lot {}", movement.lot) }
+}
+
+fn passage(names: &Names<'_>, thing: &str, moved: &PresenceMoved) -> String {
+    let to = names.place(&moved.to);
+    let way = match &moved.from {
+        Some(from) => format!("{thing} went from {} to {to}", names.place(from)),
+        None => format!("{thing} turned up in {to}"),
+    };
+    let through = moved.portal.as_ref().map_or_else(String::new, |portal| format!(" through {}", names.portal(portal)));
+    format!("{way}{through}, {} % sure", percent(moved.confidence))
+}
+
+fn doubt(names: &Names<'_>, thing: &str, book: Option<&Code>, world: &Code) -> String {
+    match book {
+        Some(book) => format!("{thing}: the book says {}, the radio says {}", names.place(book), names.place(world)),
+        None => format!("{thing} is not in the book, the radio says {}", names.place(world)),
+    }
+}
+
+/// Whole per cent, rounded down: nothing uncertain is called 100 %.
+pub fn percent(permille: u16) -> u16 {
+    permille / 10
+}
+
+/// What people call things here.
+struct Names<'a>(&'a Site);
+
+impl Names<'_> {
+    fn thing(&self, epc: &Epc, sku: Option<&Code>) -> String {
+        let identity = Identity::decode(epc).ok();
+        let stocked = sku.and_then(|sku| self.0.sku_coded(sku));
+        let stocked = stocked.or_else(|| self.0.sku_of_gtin(identity.as_ref()?.gtin()?));
+        let serial = identity.as_ref().and_then(Identity::serial);
+        match (stocked, sku, identity) {
+            (Some(sku), _, _) => serial.map_or_else(|| sku.name.clone(), |serial| format!("{} #{serial}", sku.name)),
+            (None, Some(sku), _) => serial.map_or_else(|| sku.to_string(), |serial| format!("{sku} #{serial}")),
+            (None, None, Some(identity)) => match (identity.sscc(), identity.gtin(), serial) {
+                (Some(sscc), ..) => format!("SSCC {sscc:018}"),
+                (None, Some(gtin), Some(serial)) => format!("GTIN {gtin:014} #{serial}"),
+                _ => format!("tag {epc}"),
+            },
+            (None, None, None) => format!("tag {epc}"),
+        }
+    }
+
+    fn sku(&self, code: &Code) -> String {
+        self.0.sku_coded(code).map_or_else(|| code.to_string(), |sku| sku.name.clone())
+    }
+
+    /// A zone by its name, a location in it by its label.
+    fn place(&self, code: &Code) -> String {
+        self.0.zone_coded(code).map_or_else(|| code.to_string(), |zone| self.0.zone(zone).name.clone())
+    }
+
+    /// Where from and where to.
+    fn movement(&self, movement: &Movement) -> (String, String) {
+        let place = |place: &Option<stowage_core::fact::Place>| {
+            place.as_ref().map_or_else(|| "outside".to_owned(), |place| self.place(&place.location))
+        };
+        (place(&movement.from), place(&movement.to))
+    }
+
+    fn portal(&self, code: &Code) -> String {
+        let portal = self.0.portals.iter().find(|portal| portal.code == *code);
+        portal.map_or_else(|| code.to_string(), |portal| portal.name.clone())
+    }
+
+    fn device(&self, code: &Code) -> String {
+        let kind = self.0.device_coded(code).map(|ix| &self.0.device(ix).kind);
+        match kind {
+            Some(DeviceKind::Reader) => format!("Reader {code}"),
+            Some(DeviceKind::Sorter { .. }) => format!("Sorter {code}"),
+            Some(DeviceKind::Scanner) => format!("Scanner {code}"),
+            None => format!("Device {code}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::testing::{EPC, MUG, fact, site};
+    use stowage_base::{Intent, IntentBody, ItemRef, TextKey, Timestamp, Verdict, code};
+    use stowage_core::fact as f;
+
+    fn c(text: &str) -> Code {
+        code(text).expect("short")
+    }
+
+    fn epc() -> Epc {
+        Epc::from_hex(EPC).expect("hex")
+    }
+
+    fn movement(from: Option<&str>, to: Option<&str>) -> Movement {
+        let place = |at: &str| f::Place { location: c(at), disposition: f::Disposition::InProgress };
+        let (owner, sku) = (c("demo"), c(MUG));
+        let (from, to) = (from.map(place), to.map(place));
+        Movement { epc: Some(epc()), owner, sku, lot: Code::new(), quantity: 1, from, to }
+    }
+
+    /// The sentence and tone for a fact by `who`.
+    fn said(who: Option<&str>, what: &str, body: Body) -> (String, Tone) {
+        let fact = Fact { who: who.map(str::to_owned), what: Some(what.to_owned()), ..fact(1, body) };
+        let words = words(&fact, &site());
+        (words.text, words.tone)
+    }
+
+    #[test]
+    fn every_kind_of_fact_is_told_in_words() {
+        let worker = Some("worker:B-17");
+        let step = || f::CommandStep { command: "S1/3-17".into(), chute: Some(c("C2")) };
+        let soap = Movement { epc: None, sku: c("SOAP"), lot: c("L7"), quantity: 3, ..movement(None, Some("A-01-1")) };
+        let passage = f::PresenceMoved {
+            epc: epc(),
+            from: Some(c("DOCK")),
+            to: c("STORE"),
+            portal: Some(c("GATE-2")),
+            confidence: 999,
+            runner_up: None,
+            runner_up_confidence: 0,
+            visits: 8,
+        };
+        let opened = f::DiscrepancyOpened {
+            epc: epc(),
+            sku: Some(c(MUG)),
+            book: Some(c("A-01-1")),
+            world: c("DOCK"),
+            confidence: 940,
+            action: Action::Confirm,
+        };
+        let settled = |by| Body::DiscrepancySettled(f::DiscrepancySettled { id: 4, epc: epc(), by });
+        let counted =
+            |counted| f::Counted { sku: c("SOAP"), lot: Code::new(), location: c("A-01-1"), counted, booked: 5 };
+        let body = IntentBody::See { item: ItemRef::Epc(epc()), at: c("A-01-1") };
+        let intent = Intent { seq: 9, at: Timestamp::EPOCH, worker: c("B-17"), body };
+        let answer = |level, key| {
+            let verdict = Verdict::new(level, key, &["MUG", "A-01-1"]);
+            Body::IntentAnswered(f::IntentAnswered { scanner: c("scan-1"), intent: intent.clone(), verdict })
+        };
+        let scanned = |code| f::ParcelScanned { sorter: c("S1"), boot: 3, item: 17, code };
+        let planned = f::CommandPlanned {
+            command: "S1/3-17".into(),
+            target: c("S1"),
+            boot: 3,
+            item: 17,
+            chute: c("C2"),
+            deadline: Timestamp::EPOCH,
+        };
+        let device = |device: &str| f::DeviceChanged { device: c(device) };
+        use Body::*;
+        let table = [
+            (None, "", Started(f::Started { version: "1.0".into() }), "The edge started, version 1.0", Tone::Plain),
+            (worker, "", Received(movement(None, Some("DOCK"))), "Worker B-17 received Mug #7 at Dock", Tone::Good),
+            (None, "", Received(soap.clone()), "3 × Olive soap, lot L7 came in at A-01-1", Tone::Good),
+            (
+                worker,
+                "",
+                Moved(movement(Some("DOCK"), Some("A-01-1"))),
+                "Worker B-17 moved Mug #7 from Dock to A-01-1",
+                Tone::Plain,
+            ),
+            (
+                None,
+                "",
+                Moved(movement(Some("DOCK"), Some("STORE"))),
+                "The book moved Mug #7 from Dock to Store",
+                Tone::Plain,
+            ),
+            (None, "", Adjusted(movement(None, Some("A-01-1"))), "Mug #7 added to the book at A-01-1", Tone::Warn),
+            (None, "", Adjusted(movement(Some("A-01-1"), None)), "Mug #7 taken off the book at A-01-1", Tone::Warn),
+            (None, "", Departed(movement(Some("DOCK"), None)), "Mug #7 left from Dock", Tone::Plain),
+            (
+                worker,
+                "",
+                Counted(counted(5)),
+                "Worker B-17 counted 5 × Olive soap at A-01-1: the book agrees",
+                Tone::Good,
+            ),
+            (
+                worker,
+                "",
+                Counted(counted(4)),
+                "Worker B-17 counted 4 × Olive soap at A-01-1: the book had 5",
+                Tone::Warn,
+            ),
+            (
+                worker,
+                "",
+                Seen(f::Seen { epc: epc(), location: c("A-01-1") }),
+                "Worker B-17 saw Mug #7 at A-01-1",
+                Tone::Good,
+            ),
+            (
+                None,
+                "",
+                PresenceMoved(passage.clone()),
+                "Mug #7 went from Dock to Store through Store door, 99 % sure",
+                Tone::Plain,
+            ),
+            (
+                None,
+                "",
+                PresenceMoved(f::PresenceMoved { from: None, portal: None, ..passage }),
+                "Mug #7 turned up in Store, 99 % sure",
+                Tone::Plain,
+            ),
+            (
+                None,
+                "",
+                DiscrepancyOpened(opened.clone()),
+                "Mug #7: the book says A-01-1, the radio says Dock",
+                Tone::Warn,
+            ),
+            (
+                None,
+                "",
+                DiscrepancyOpened(f::DiscrepancyOpened { book: None, ..opened }),
+                "Mug #7 is not in the book, the radio says Dock",
+                Tone::Warn,
+            ),
+            (None, "", settled(SettledBy::Scan), "Doubt about Mug #7 settled: a scan said where it is", Tone::Good),
+            (
+                None,
+                "",
+                settled(SettledBy::Radio),
+                "Doubt about Mug #7 settled: the radio agrees with the book again",
+                Tone::Good,
+            ),
+            (
+                Some("page"),
+                "",
+                settled(SettledBy::Page),
+                "Doubt about Mug #7 settled: the radio's word was taken at the page",
+                Tone::Good,
+            ),
+            (
+                worker,
+                "",
+                answer(Level::Ok, TextKey::Seen),
+                "Worker B-17 was told on scan-1: MUG is at A-01-1: confirmed",
+                Tone::Routine,
+            ),
+            (
+                worker,
+                "",
+                answer(Level::Stop, TextKey::UnknownCode),
+                "Worker B-17 was told on scan-1: MUG is not known here. Put it aside for the supervisor",
+                Tone::Bad,
+            ),
+            (
+                None,
+                "",
+                ScannerResumed(f::ScannerResumed { scanner: c("scan-1"), seq: 9 }),
+                "Scanner scan-1 goes on after scan 9, which this journal lacks",
+                Tone::Warn,
+            ),
+            (
+                None,
+                "P1",
+                ParcelAnnounced(f::ParcelAnnounced { code: c("P1"), route: c("NORTH") }),
+                "Parcel P1 announced for route NORTH",
+                Tone::Routine,
+            ),
+            (None, "P1", ParcelScanned(scanned(Some(c("P1")))), "Parcel P1 passed the scan point of S1", Tone::Routine),
+            (None, "S1/3-17", ParcelScanned(scanned(None)), "Item 17 of S1 could not be read", Tone::Warn),
+            (None, "P1", CommandPlanned(planned.clone()), "Parcel P1 is to go into chute C2 of S1", Tone::Plain),
+            (None, "S1/3-17", CommandPlanned(planned), "Item 17 is to go into chute C2 of S1", Tone::Plain),
+            (None, "", CommandSent(step()), "Divert of item 17 of S1 sent", Tone::Routine),
+            (None, "", CommandAcknowledged(step()), "Divert of item 17 of S1 acknowledged", Tone::Routine),
+            (None, "", CommandConfirmed(step()), "Item 17 of S1 arrived in chute C2", Tone::Good),
+            (None, "", CommandMissed(step()), "Item 17 of S1 missed its divert", Tone::Warn),
+            (None, "", CommandFailed(step()), "Divert of item 17 of S1 failed", Tone::Bad),
+            (None, "", DeviceUp(device("gate-1")), "Reader gate-1 is connected", Tone::Good),
+            (None, "", DeviceDown(device("S1")), "Sorter S1 is disconnected", Tone::Bad),
+        ];
+        for (who, what, body, text, tone) in table {
+            let kind = body.kind();
+            assert_eq!(said(who, what, body), (text.to_owned(), tone), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_reason_does_not_say_again_what_the_sentence_says() {
+        let why = |why: &str| {
+            let fact =
+                Fact { why: Some(why.into()), ..fact(1, Body::DeviceUp(f::DeviceChanged { device: c("gate-1") })) };
+            words(&fact, &site()).why.expect("given")
+        };
+        assert_eq!(why("the book has it at A-1, the radio in DOCK: strong for 40 s"), "strong for 40 s");
+        assert_eq!(why("no keepalive: 15 s"), "no keepalive: 15 s");
+    }
+
+    #[test]
+    fn a_tag_is_called_by_goods_and_serial_or_by_what_can_be_read_from_it() {
+        let site = site();
+        let foreign = stowage_gs1::epc::sgtin96(614_141_999_996, 7, 5, 1).expect("valid");
+        assert_eq!(thing(&foreign, &site), "GTIN 00614141999996 #5");
+        let pallet = stowage_gs1::epc::sscc96(106_141_412_345_678_908, 7, 0).expect("valid");
+        assert_eq!(thing(&pallet, &site), "SSCC 106141412345678908");
+        let junk = Epc::from_hex("FFFF").expect("hex");
+        assert_eq!(thing(&junk, &site), "tag FFFF");
+    }
+}
