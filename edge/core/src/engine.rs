@@ -221,6 +221,11 @@ impl Engine {
         &self.presence
     }
 
+    /// The last fact that is known to be durable.
+    pub const fn durable_seq(&self) -> u64 {
+        self.durable
+    }
+
     /// What a scanner is to know: the number of its last answered intent. 0: none yet.
     pub fn answered(&self, scanner: DeviceIx) -> u32 {
         let code = &self.site.device(scanner).code;

@@ -2,6 +2,9 @@
 
 pub mod cli;
 pub mod config;
+mod drivers;
 pub mod followers;
 pub mod journal;
+mod mqtt;
+pub mod runtime;
 pub mod web;

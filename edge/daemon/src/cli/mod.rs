@@ -8,6 +8,7 @@ mod check;
 mod decode;
 mod facts;
 mod output;
+mod run;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +35,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Args),
     Check(check::Args),
     Facts(facts::Args),
     Verify(verify::Args),
@@ -90,6 +92,7 @@ pub fn run(
     log(args.verbose);
     let mut output = Output::new(out, args.json || !terminal);
     let result = match args.command {
+        Command::Run(args) => run::run(&args, &mut output),
         Command::Check(args) => check::run(&args, &mut output),
         Command::Facts(args) => facts::run(&args, &mut output),
         Command::Verify(args) => verify::run(&args, &mut output),

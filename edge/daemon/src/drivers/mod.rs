@@ -1,0 +1,140 @@
+//! Thin shells around the sessions: sockets, serial ports and brokers. They move octets and time, and decide nothing.
+
+mod backoff;
+mod reader;
+mod scanner;
+mod sorter;
+
+use crate::config::{Antenna, Device, DeviceKind, Edge};
+use crate::runtime::{Clock, Port};
+use reader::{Points, Reader};
+use scanner::Scanners;
+use std::io;
+use std::sync::Arc;
+use stowage_base::{Duration, ReaderSession};
+use stowage_core::{Effect, Engine};
+use stowage_protocol::llrp;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_serial::SerialPortBuilderExt;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often an LLRP reader says that it lives.
+const LLRP_KEEPALIVE: Duration = Duration::from_secs(2);
+
+/// Effects that wait for one driver.
+const EFFECTS_MAX: usize = 1_024;
+
+/// What the drivers stand on.
+pub(crate) struct Ground<'a> {
+    pub(crate) edge: &'a Edge,
+    pub(crate) engine: &'a Engine,
+    pub(crate) clock: &'a Arc<Clock>,
+    pub(crate) stop: &'a CancellationToken,
+    pub(crate) tasks: &'a TaskTracker,
+    /// Differs at each start.
+    pub(crate) boot: u32,
+}
+
+/// Starts the driver of every device; `scanners` is where scanners connect. Returns each device's way to its driver.
+///
+/// # Errors
+/// A device's settings that its protocol can't do.
+pub(crate) fn start(
+    ground: &Ground<'_>,
+    ports: Vec<Port>,
+    scanners: TcpListener,
+) -> Result<Vec<mpsc::Sender<Effect>>, String> {
+    let keys = ports.iter().zip(&ground.edge.devices).filter_map(|(port, device)| match &device.kind {
+        DeviceKind::Scanner { key } => Some((port.clone(), *key.expose(), ground.engine.answered(port.device))),
+        _ => None,
+    });
+    let enrolled = Arc::new(Scanners::new(ground.engine.site(), keys.collect(), ground.boot));
+    ground.tasks.spawn(Arc::clone(&enrolled).serve(scanners, Arc::clone(ground.clock), ground.stop.clone()));
+    let with_port = ports.into_iter().zip(&ground.edge.devices);
+    with_port.map(|(port, device)| ground.start(device, port, &enrolled)).collect()
+}
+
+impl Ground<'_> {
+    fn start(&self, device: &Device, port: Port, enrolled: &Scanners) -> Result<mpsc::Sender<Effect>, String> {
+        let (to_driver, effects) = mpsc::channel(EFFECTS_MAX);
+        let refused = |why: String| format!("device {}: {why}", device.id);
+        match &device.kind {
+            DeviceKind::Llrp { host, port: tcp_port, antennas, dwell, session, population } => {
+                let antenna = |antenna: &Antenna| llrp::client::AntennaSettings {
+                    port: antenna.port,
+                    power_cdbm: Some(antenna.power_cdbm),
+                };
+                let settings = llrp::client::Settings {
+                    antennas: antennas.iter().map(antenna).collect(),
+                    dwell: *dwell,
+                    keepalive: LLRP_KEEPALIVE,
+                    session: *session,
+                    population: *population,
+                    mode: None,
+                    report_every: 0,
+                };
+                let client = llrp::Client::new(settings).map_err(|why| refused(why.to_string()))?;
+                let address = (host.clone(), *tcp_port);
+                self.read(port, client, move || {
+                    let address = address.clone();
+                    async move {
+                        let stream = TcpStream::connect(address).await?;
+                        stream.set_nodelay(true)?;
+                        Ok(stream)
+                    }
+                });
+            }
+            DeviceKind::Mercury { path, baud, antennas, region, .. } => {
+                let ports: Vec<u8> = antennas.iter().filter_map(|antenna| u8::try_from(antenna.port).ok()).collect();
+                let antennas_fit = stowage_mercury::Antennas::new(&ports).filter(|_| ports.len() == antennas.len());
+                // The module has one power for all its antennas.
+                let power = antennas.iter().map(|antenna| antenna.power_cdbm).max().unwrap_or(0);
+                let client = stowage_mercury::Client::new(stowage_mercury::Settings {
+                    region: *region,
+                    read_power_cdbm: power.unsigned_abs(),
+                    antennas: antennas_fit
+                        .ok_or_else(|| refused("its antennas are ports 1 to 16, each once".into()))?,
+                });
+                let (path, baud) = (path.display().to_string(), *baud);
+                self.read(port, client, move || {
+                    let port = tokio_serial::new(&path, baud).open_native_async().map_err(io::Error::from);
+                    std::future::ready(port)
+                });
+            }
+            DeviceKind::SorterMqtt { broker, .. } => {
+                let site = &self.engine.site().code;
+                let sorter = sorter::Sorter {
+                    broker: broker.clone(),
+                    base: format!("stowage/{site}/sorter/{}/", device.id),
+                    client: format!("stowage-{site}-{}", device.id),
+                    port,
+                    effects,
+                    clock: Arc::clone(self.clock),
+                    stop: self.stop.clone(),
+                };
+                self.tasks.spawn(sorter.run());
+            }
+            DeviceKind::Scanner { .. } => {
+                if let Some(scanner) = enrolled.of(port.device) {
+                    self.tasks.spawn(scanner.carry(effects, self.stop.clone()));
+                }
+            }
+        }
+        Ok(to_driver)
+    }
+
+    fn read<S, T, D, F>(&self, port: Port, session: S, dial: D)
+    where
+        S: ReaderSession + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        D: Fn() -> F + Send + 'static,
+        F: Future<Output = io::Result<T>> + Send + 'static,
+    {
+        let points = Points::of(self.engine.site(), port.device);
+        let reader = Reader { session, port, points, clock: Arc::clone(self.clock), stop: self.stop.clone() };
+        self.tasks.spawn(reader.run(dial));
+    }
+}

@@ -1,0 +1,404 @@
+//! Serves scanners: accepts their connections, hands their intents to the engine and its answers back.
+
+use crate::runtime::{Clock, Port};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use stowage_base::{Code, Duration, Intent, Timestamp};
+use stowage_core::input::DeviceEvent;
+use stowage_core::site::DeviceIx;
+use stowage_core::{Effect, Input, Site};
+use stowage_link::{Alias, Change, EdgeEnd, EdgeSink, EnrolmentKey, Feed, Item, Progress, Task, Why};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// How long a scanner waits with an intent that can't be recorded now.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Connections at once, strangers included.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Octets that may wait for a scanner that doesn't read: past it the connection is closed.
+const OUT_MAX: usize = 1 << 18;
+
+/// Every enrolled scanner, shared by all connections.
+pub(super) struct Scanners {
+    by_code: BTreeMap<Code, Arc<Enrolled>>,
+    /// Items and locations, in order: version n is at n - 1.
+    catalogue: Vec<Change>,
+    catalogue_epoch: u32,
+    tasks_epoch: u32,
+}
+
+/// One scanner.
+pub(super) struct Enrolled {
+    port: Port,
+    key: EnrolmentKey,
+    state: Mutex<Standing>,
+}
+
+#[derive(Default)]
+struct Standing {
+    progress: Progress,
+    /// Ends the connection that serves it now.
+    connection: Option<(CancellationToken, mpsc::UnboundedSender<Effect>)>,
+    /// Changes of its task list, oldest first; what a later change has made void is gone.
+    tasks: Vec<(u32, Change)>,
+    tasks_version: u32,
+}
+
+impl Enrolled {
+    fn state(&self) -> MutexGuard<'_, Standing> {
+        // Every change of a standing is a single assignment: what a panic left is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries the engine's effects to whatever connection serves the scanner.
+    pub(super) async fn carry(self: Arc<Self>, mut effects: mpsc::Receiver<Effect>, stop: CancellationToken) {
+        while let Some(Some(effect)) = stop.run_until_cancelled(effects.recv()).await {
+            let mut state = self.state();
+            match &effect {
+                Effect::Answer { seq, .. } => state.progress.acked = state.progress.acked.max(*seq),
+                Effect::Refuse { seq, .. } => state.refused(*seq),
+                Effect::AddTask { id, key, args, .. } => {
+                    let args = args.iter().take(4).cloned().collect();
+                    state.task(*id as u32, Change::Task(Task { id: *id as u32, key: *key, args }));
+                }
+                Effect::RemoveTask { id, .. } => state.task(*id as u32, Change::TaskGone(*id as u32)),
+                Effect::Divert { .. } | Effect::Reply { .. } => {}
+            }
+            if let Some((_, connection)) = &state.connection {
+                // A connection that has just ended: its successor asks again.
+                let _ = connection.send(effect);
+            }
+        }
+    }
+}
+
+impl Standing {
+    fn refused(&mut self, seq: u32) {
+        if self.progress.acked < seq && seq <= self.progress.taken {
+            self.progress.taken = seq - 1;
+        }
+    }
+
+    fn task(&mut self, id: u32, change: Change) {
+        let about =
+            |change: &Change| matches!(change, Change::Task(Task { id: of, .. }) | Change::TaskGone(of) if *of == id);
+        let known = self.tasks.iter().any(|(_, before)| about(before));
+        let same = self.tasks.iter().any(|(_, before)| *before == change);
+        if same || (!known && matches!(change, Change::TaskGone(_))) {
+            return;
+        }
+        self.tasks.retain(|(_, before)| !about(before));
+        self.tasks_version += 1;
+        self.tasks.push((self.tasks_version, change));
+        let ended = |(_, change): &(u32, Change)| matches!(change, Change::TaskGone(_));
+        if self.tasks.len() > TASK_CHANGES_MAX
+            && let Some(oldest) = self.tasks.iter().position(ended)
+        {
+            self.tasks.remove(oldest);
+        }
+    }
+}
+
+/// Past so many changes of a task list, the longest ended task is forgotten: a scanner that was away since may show it
+/// until the edge starts anew.
+const TASK_CHANGES_MAX: usize = 256;
+
+impl Scanners {
+    /// The scanners of `keys`, each with how far the engine has answered it. `boot` differs at each start of the edge.
+    pub(super) fn new(site: &Site, keys: Vec<(Port, EnrolmentKey, u32)>, boot: u32) -> Self {
+        let enrolled = |(port, key, answered): (Port, EnrolmentKey, u32)| {
+            let progress = Progress { acked: answered, taken: answered };
+            let state = Mutex::new(Standing { progress, ..Standing::default() });
+            (site.device(port.device).code.clone(), Arc::new(Enrolled { port, key, state }))
+        };
+        let catalogue = catalogue(site);
+        Self {
+            by_code: keys.into_iter().map(enrolled).collect(),
+            catalogue_epoch: fingerprint(&catalogue),
+            catalogue,
+            tasks_epoch: boot.max(1),
+        }
+    }
+
+    /// The scanner that is device `ix`.
+    pub(super) fn of(&self, ix: DeviceIx) -> Option<Arc<Enrolled>> {
+        self.by_code.values().find(|scanner| scanner.port.device == ix).cloned()
+    }
+
+    /// Accepts connections until told to stop.
+    pub(super) async fn serve(self: Arc<Self>, listener: TcpListener, clock: Arc<Clock>, stop: CancellationToken) {
+        let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+                        tracing::warn!(%peer, "no room for another scanner's connection");
+                        continue;
+                    };
+                    let connection =
+                        Connection { scanners: Arc::clone(&self), clock: Arc::clone(&clock), stop: stop.child_token() };
+                    tokio::spawn(async move {
+                        if let Err(error) = connection.run(stream).await {
+                            tracing::debug!(%peer, %error, "a scanner's connection ended");
+                        }
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    // Out of descriptors, mostly: it passes.
+                    tracing::warn!(%error, "can't accept a scanner");
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Everything that scanners know about the site, in a fixed order.
+fn catalogue(site: &Site) -> Vec<Change> {
+    let locations = site.locations.iter().map(|location| Change::Location(location.code.clone()));
+    let items = site.skus.iter().flat_map(|sku| {
+        let name = sku.name.chars().scan(0, |len, c| {
+            *len += c.len_utf8();
+            (*len <= stowage_link::NAME_LEN_MAX).then_some(c)
+        });
+        let name: String = name.collect();
+        let aliases = [Alias::Gtin(sku.gtin), Alias::Code(sku.code.clone())].into_iter();
+        let aliases = aliases.chain(sku.aliases.iter().cloned().map(Alias::Code));
+        aliases.map(move |alias| {
+            Change::Item(Item {
+                alias,
+                item: sku.code.clone(),
+                // Cut to fit above.
+                name: heapless::String::try_from(name.as_str()).unwrap_or_default(),
+                serialised: sku.serialised,
+            })
+        })
+    });
+    locations.chain(items).collect()
+}
+
+/// Tells one catalogue from another: FNV-1a over what it says; never 0.
+fn fingerprint(catalogue: &[Change]) -> u32 {
+    let text = format!("{catalogue:?}");
+    let hash = text.bytes().fold(0x811C_9DC5_u32, |hash, octet| (hash ^ u32::from(octet)).wrapping_mul(0x0100_0193));
+    hash.max(1)
+}
+
+/// One connection.
+struct Connection {
+    scanners: Arc<Scanners>,
+    clock: Arc<Clock>,
+    stop: CancellationToken,
+}
+
+struct Sink<'a> {
+    connection: &'a Connection,
+    to_us: &'a mpsc::UnboundedSender<Effect>,
+    scanner: &'a mut Option<Arc<Enrolled>>,
+    out: &'a mut Vec<u8>,
+    /// Intents that the engine has no room for.
+    refused: &'a mut Vec<u32>,
+}
+
+impl Sink<'_> {
+    fn intent_of(&mut self, intent: Intent) {
+        let Some(scanner) = self.scanner else { return };
+        let seq = intent.seq;
+        if scanner.port.offer(Input::Intent { scanner: scanner.port.device, intent }).is_err() {
+            self.refused.push(seq);
+        }
+    }
+}
+
+impl EdgeSink for Sink<'_> {
+    fn send(&mut self, octets: &[u8]) {
+        self.out.extend_from_slice(octets);
+    }
+
+    fn key(&mut self, device: &Code) -> Option<EnrolmentKey> {
+        let known = self.connection.scanners.by_code.get(device);
+        if known.is_none() {
+            tracing::warn!(%device, "a scanner that is not enrolled: add it to edge.toml");
+        }
+        known.map(|scanner| scanner.key)
+    }
+
+    fn up(&mut self, device: &Code) -> Progress {
+        let Some(scanner) = self.connection.scanners.by_code.get(device) else { return Progress::default() };
+        let mut state = scanner.state();
+        if let Some((older, _)) = state.connection.replace((self.connection.stop.clone(), self.to_us.clone())) {
+            older.cancel();
+        }
+        state.progress.taken = state.progress.taken.max(state.progress.acked);
+        let progress = state.progress;
+        drop(state);
+        scanner.port.tell(DeviceEvent::Up);
+        *self.scanner = Some(Arc::clone(scanner));
+        progress
+    }
+
+    fn down(&mut self, why: Why) {
+        let Some(scanner) = self.scanner.take() else { return };
+        let mut state = scanner.state();
+        let ours = state.connection.as_ref().is_some_and(|(_, channel)| channel.same_channel(self.to_us));
+        if ours {
+            state.connection = None;
+            drop(state);
+            let why = match why {
+                Why::Disconnected => "connection closed",
+                Why::Silent => "silent for too long",
+                Why::Forged => "its frames don't fit its key: enrol it anew",
+                Why::Superseded => "it connected anew",
+            };
+            scanner.port.tell(DeviceEvent::Down(why.into()));
+        }
+    }
+
+    fn intent(&mut self, intent: Intent) {
+        // Before it is offered: its refusal may come at once, from another thread.
+        if let Some(scanner) = self.scanner {
+            let mut state = scanner.state();
+            state.progress.taken = state.progress.taken.max(intent.seq);
+        }
+        self.intent_of(intent);
+    }
+
+    fn repeated(&mut self, intent: Intent) {
+        // Without room now, the scanner asks once more.
+        self.intent_of(intent);
+    }
+
+    fn lost(&mut self, acked: u32, answered: u32) {
+        let Some(scanner) = self.scanner else { return };
+        tracing::warn!(acked, answered, "a scanner has had answers that the journal lacks");
+        let lost = Input::Lost { scanner: scanner.port.device, answered };
+        if scanner.port.offer(lost).is_ok() {
+            scanner.state().progress = Progress { acked: answered, taken: answered };
+        }
+    }
+
+    fn epoch(&mut self, feed: Feed) -> u32 {
+        match feed {
+            Feed::Catalogue => self.connection.scanners.catalogue_epoch,
+            Feed::Tasks => self.connection.scanners.tasks_epoch,
+        }
+    }
+
+    fn change_after(&mut self, feed: Feed, version: u32) -> Option<(u32, Change)> {
+        match feed {
+            Feed::Catalogue => {
+                let change = self.connection.scanners.catalogue.get(version as usize)?;
+                Some((version + 1, change.clone()))
+            }
+            Feed::Tasks => {
+                let state = self.scanner.as_ref()?.state();
+                state.tasks.iter().find(|(of, _)| *of > version).cloned()
+            }
+        }
+    }
+}
+
+impl Connection {
+    async fn run(&self, stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let (mut from, mut to) = stream.into_split();
+        let (to_us, mut effects) = mpsc::unbounded_channel();
+        let mut end = EdgeEnd::new();
+        let (mut scanner, mut out, mut refused) = (None, Vec::new(), Vec::new());
+        let mut buffer = vec![0; 4_096];
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| io::Error::other(format!("no randomness: {error}")))?;
+        end.connected(self.clock.now(), random);
+        let ended = loop {
+            let deadline = end.next_deadline();
+            let now;
+            let step: Step = tokio::select! {
+                () = self.stop.cancelled() => break Ok(()),
+                n = from.read(&mut buffer) => {
+                    now = self.clock.now();
+                    match n {
+                        Ok(0) => break Ok(()),
+                        Ok(n) => Step::Received(n),
+                        Err(error) => break Err(error),
+                    }
+                }
+                n = to.write(&out), if !out.is_empty() => {
+                    match n {
+                        Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                        Ok(n) => drop(out.drain(..n)),
+                        Err(error) => break Err(error),
+                    }
+                    continue;
+                }
+                Some(effect) = effects.recv() => {
+                    now = self.clock.now();
+                    Step::Effect(effect)
+                }
+                () = self.clock.sleep_until(deadline) => {
+                    now = self.clock.now();
+                    Step::Tick
+                }
+            };
+            let mut sink =
+                Sink { connection: self, to_us: &to_us, scanner: &mut scanner, out: &mut out, refused: &mut refused };
+            apply(step, now, &mut end, &buffer, &mut sink);
+            if let Some(first) = refused.drain(..).min()
+                && let Some(scanner) = &scanner
+            {
+                scanner.state().refused(first);
+                let mut none = Vec::new();
+                let mut scanner = Some(Arc::clone(scanner));
+                let mut sink =
+                    Sink { connection: self, to_us: &to_us, scanner: &mut scanner, out: &mut out, refused: &mut none };
+                end.refuse(first, RETRY, &mut sink);
+            }
+            if end.over().is_some() || out.len() > OUT_MAX {
+                break Ok(());
+            }
+        };
+        let mut sink =
+            Sink { connection: self, to_us: &to_us, scanner: &mut scanner, out: &mut out, refused: &mut refused };
+        end.disconnected(&mut sink);
+        ended
+    }
+}
+
+enum Step {
+    Received(usize),
+    Effect(Effect),
+    Tick,
+}
+
+fn apply(step: Step, now: Timestamp, end: &mut EdgeEnd, buffer: &[u8], sink: &mut Sink<'_>) {
+    match step {
+        Step::Received(n) => {
+            let before = end.counters();
+            end.receive(now, &buffer[..n], sink);
+            let after = end.counters();
+            let count = |counters: &stowage_link::Counters| {
+                u64::from(counters.noise) + u64::from(counters.forged) + u64::from(counters.unknown)
+            };
+            let bad = count(&after) - count(&before);
+            if let Some(scanner) = sink.scanner
+                && bad > 0
+            {
+                let what = "frames that are damaged, forged or unknown".into();
+                scanner.port.tell(DeviceEvent::Malformed { count: bad, what });
+            }
+        }
+        Step::Effect(Effect::Answer { seq, verdict, .. }) => end.answer(seq, &verdict, sink),
+        Step::Effect(Effect::Refuse { seq, .. }) => end.refuse(seq, RETRY, sink),
+        Step::Effect(_) => end.news(now, sink),
+        Step::Tick => end.tick(now, sink),
+    }
+}
