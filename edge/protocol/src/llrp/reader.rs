@@ -37,9 +37,9 @@ const SLEEP: Duration = Duration::from_secs(60);
 pub struct Violation {
     /// When it came.
     pub at: Timestamp,
-    /// Its type.
+    /// Its type; 0 for octets that are no message.
     pub kind: u16,
-    /// LLRPStatus code of the answer.
+    /// LLRPStatus code of the answer; 0 for what has none.
     pub status: u16,
     /// What is wrong with it.
     pub what: String,
@@ -119,6 +119,12 @@ impl Reader {
         }
     }
 
+    fn violation(&mut self, at: Timestamp, kind: u16, status: u16, what: String) {
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(Violation { at, kind, status, what });
+        }
+    }
+
     /// The time as its own clock shows it, µs.
     fn stamp(&self, at: Timestamp) -> u64 {
         (at + self.clock_offset).micros().max(0) as u64
@@ -183,11 +189,8 @@ impl Reader {
                 Some(reply)
             }
         };
-        if let Some(refusal) = refusal
-            && self.violations.len() < VIOLATIONS_MAX
-        {
-            let status = refusal.top();
-            self.violations.push(Violation { at: now, kind: frame.kind, status, what: refusal.what });
+        if let Some(refusal) = refusal {
+            self.violation(now, frame.kind, refusal.top(), refusal.what);
         }
         if let Some(reply) = reply {
             self.send(&reply, frame.id, out);
@@ -320,16 +323,13 @@ impl Reader {
                 }
                 Ok(None)
             }
-            kind::KEEPALIVE_ACK => match self.link.as_mut().map(|link| link.unanswered.take()) {
-                Some(Some(id)) if id == frame.id => Ok(None),
-                _ => {
-                    // Told to nobody: a keepalive is not a request.
-                    let what = "answers no keepalive".to_owned();
-                    self.violations.push(Violation { at: now, kind: frame.kind, status: 0, what });
-                    self.violations.truncate(VIOLATIONS_MAX);
-                    Ok(None)
+            // Any id will do: clients don't all repeat the keepalive's.
+            kind::KEEPALIVE_ACK => {
+                if self.link.as_mut().and_then(|link| link.unanswered.take()).is_none() {
+                    self.violation(now, frame.kind, 0, "answers no keepalive".to_owned());
                 }
-            },
+                Ok(None)
+            }
             kind::CLOSE_CONNECTION => success("CLOSE_CONNECTION_RESPONSE"),
             kind::CUSTOM_MESSAGE if self.profile.impinj => self.vendor_message(&body).map(Some),
             _ => Err(Refusal::message(code::UNSUPPORTED_MESSAGE, format!("{} is not supported", body.name()))),
@@ -492,8 +492,7 @@ impl ReaderDevice for Reader {
         self.inbox = inbox;
         if let (Err(error), Some(link)) = (framed, &mut self.link) {
             link.over = true;
-            self.violations.push(Violation { at: now, kind: 0, status: 0, what: error.to_string() });
-            self.violations.truncate(VIOLATIONS_MAX);
+            self.violation(now, 0, 0, error.to_string());
         }
     }
 
@@ -507,8 +506,7 @@ impl ReaderDevice for Reader {
             if link.unanswered.is_some() {
                 link.over = true;
                 let what = "the last keepalive was not answered before the next".to_owned();
-                self.violations.push(Violation { at: now, kind: kind::KEEPALIVE, status: 0, what });
-                self.violations.truncate(VIOLATIONS_MAX);
+                self.violation(now, kind::KEEPALIVE, 0, what);
                 return;
             }
             link.keepalive_due = Some((due + period).max(now));
