@@ -409,6 +409,8 @@ impl Engine {
             }
             SorterEvent::Ended { boot, item, outcome, chute } => {
                 sorting::ended(recorder, site, now, &id(boot, item), outcome, chute);
+                // A repeat may come while the first one's facts are still under way: it waits for the newest.
+                self.hold(self.recorder.seq(), Effect::Recorded { sorter, boot, item });
             }
             SorterEvent::Full { chute, full: true } => drop(self.full_chutes.insert((sorter, chute))),
             SorterEvent::Full { chute, full: false } => drop(self.full_chutes.remove(&(sorter, chute))),

@@ -197,6 +197,15 @@ pub enum Effect {
         /// Not sent after this.
         deadline: Timestamp,
     },
+    /// The end of this item is recorded: the sorter need not tell it again.
+    Recorded {
+        /// The sorter.
+        sorter: DeviceIx,
+        /// Its count of starts.
+        boot: u32,
+        /// Its number for the item.
+        item: u32,
+    },
     /// A task for whoever works with the scanner.
     AddTask {
         /// The scanner.

@@ -17,7 +17,7 @@
 //! 2. The edge publishes `edge/divert` under the id `BOOT-ITEM` until acknowledged, never after the deadline. Resending
 //!    is harmless: the same id is the same command, and another chute under it is refused.
 //! 3. At the decision point the sorter follows the command it accepted, else its safe plan: the hospital chute.
-//! 4. The item's end is a `result`, published again until an edge heartbeat confirms its number.
+//! 4. The item's end is a `result`, published again until an edge heartbeat confirms that its number is recorded.
 //!
 //! Either end takes 3 s without a message as the other's absence. Unknown members of a message are tolerated, so that
 //! newer ends may say more; a missing or wrong one refuses the message.

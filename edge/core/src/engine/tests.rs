@@ -415,7 +415,9 @@ fn a_parcel_is_commanded_after_its_facts_are_durable_and_each_step_is_a_fact() {
     ] {
         bench.input(sorter(event));
     }
-    bench.commit();
+    let recorded = Effect::Recorded { sorter: SORTER, boot: 7, item: 1 };
+    assert_eq!(bench.engine.effects().count(), 0, "nothing is recorded yet");
+    assert_eq!(bench.commit(), [recorded.clone(), recorded]);
     let wanted = ["parcel.scanned", "command.planned", "command.sent", "command.acknowledged", "command.confirmed"];
     assert_eq!(bench.kinds_after(2), wanted, "and the repeat is no news");
 }

@@ -5,13 +5,14 @@ mod reader;
 mod scanner;
 mod sorter;
 
-use crate::config::{Antenna, Device, DeviceKind, Edge};
+use crate::adapt::{self, reader::Points};
+use crate::config::{Device, DeviceKind, Edge};
 use crate::runtime::{Clock, Port};
-use reader::{Points, Reader};
+use reader::Reader;
 use scanner::Scanners;
 use std::io;
 use std::sync::Arc;
-use stowage_base::{Duration, ReaderSession};
+use stowage_base::ReaderSession;
 use stowage_core::{Effect, Engine};
 use stowage_protocol::llrp;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,9 +21,6 @@ use tokio::sync::mpsc;
 use tokio_serial::SerialPortBuilderExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// How often an LLRP reader says that it lives.
-const LLRP_KEEPALIVE: Duration = Duration::from_secs(2);
 
 /// Effects that wait for one driver.
 const EFFECTS_MAX: usize = 1_024;
@@ -63,19 +61,7 @@ impl Ground<'_> {
         let refused = |why: String| format!("device {}: {why}", device.id);
         match &device.kind {
             DeviceKind::Llrp { host, port: tcp_port, antennas, dwell, session, population } => {
-                let antenna = |antenna: &Antenna| llrp::client::AntennaSettings {
-                    port: antenna.port,
-                    power_cdbm: Some(antenna.power_cdbm),
-                };
-                let settings = llrp::client::Settings {
-                    antennas: antennas.iter().map(antenna).collect(),
-                    dwell: *dwell,
-                    keepalive: LLRP_KEEPALIVE,
-                    session: *session,
-                    population: *population,
-                    mode: None,
-                    report_every: 0,
-                };
+                let settings = adapt::reader::llrp(antennas, *dwell, *session, *population);
                 let client = llrp::Client::new(settings).map_err(|why| refused(why.to_string()))?;
                 let address = (host.clone(), *tcp_port);
                 self.read(port, client, move || {
@@ -88,16 +74,9 @@ impl Ground<'_> {
                 });
             }
             DeviceKind::Mercury { path, baud, antennas, region, .. } => {
-                let ports: Vec<u8> = antennas.iter().filter_map(|antenna| u8::try_from(antenna.port).ok()).collect();
-                let antennas_fit = stowage_mercury::Antennas::new(&ports).filter(|_| ports.len() == antennas.len());
-                // The module has one power for all its antennas.
-                let power = antennas.iter().map(|antenna| antenna.power_cdbm).max().unwrap_or(0);
-                let client = stowage_mercury::Client::new(stowage_mercury::Settings {
-                    region: *region,
-                    read_power_cdbm: power.unsigned_abs(),
-                    antennas: antennas_fit
-                        .ok_or_else(|| refused("its antennas are ports 1 to 16, each once".into()))?,
-                });
+                let settings = adapt::reader::mercury(antennas, *region)
+                    .ok_or_else(|| refused("its antennas are ports 1 to 16, each once".into()))?;
+                let client = stowage_mercury::Client::new(settings);
                 let (path, baud) = (path.display().to_string(), *baud);
                 self.read(port, client, move || {
                     let port = tokio_serial::new(&path, baud).open_native_async().map_err(io::Error::from);

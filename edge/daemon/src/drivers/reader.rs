@@ -1,13 +1,12 @@
 //! Drives any reader session over any octet stream: moves octets and time, decides nothing.
 
 use super::backoff::Backoff;
+use crate::adapt::reader::{self, Points};
 use crate::runtime::{Clock, Hearing, Port};
 use std::io;
 use std::sync::Arc;
 use stowage_base::{ReaderEvent, ReaderSession, ReaderSink, TagRead, Visit};
-use stowage_core::Site;
 use stowage_core::input::DeviceEvent;
-use stowage_core::site::{DeviceIx, ReadPointIx};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
@@ -16,20 +15,6 @@ const CHUNK: usize = 64 * 1024;
 
 /// Octets that may wait for a reader that doesn't read: past it the connection is closed.
 const OUT_MAX: usize = 1 << 20;
-
-/// Which read point each antenna of one reader is.
-pub(super) struct Points(Vec<Option<ReadPointIx>>);
-
-impl Points {
-    pub(super) fn of(site: &Site, device: DeviceIx) -> Self {
-        let most = site.read_points.iter().filter(|point| point.device == device).map(|point| point.antenna).max();
-        Self((0..=most.unwrap_or(0)).map(|antenna| site.read_point(device, antenna)).collect())
-    }
-
-    fn get(&self, antenna: u16) -> Option<ReadPointIx> {
-        self.0.get(usize::from(antenna)).copied().flatten()
-    }
-}
 
 /// Puts what a session makes of one chunk where it belongs.
 struct Sink<'a> {
@@ -58,26 +43,9 @@ impl ReaderSink for Sink<'_> {
     }
 
     fn event(&mut self, event: ReaderEvent) {
-        let event = match event {
-            ReaderEvent::Up => {
-                *self.up = true;
-                DeviceEvent::Up
-            }
-            ReaderEvent::Down(why) => DeviceEvent::Down(why.into()),
-            ReaderEvent::Antenna { port, connected: true } => fault(format!("antenna {port} is connected again")),
-            ReaderEvent::Antenna { port, connected: false } => fault(format!("antenna {port} is not connected")),
-            ReaderEvent::ClockJump => fault("its clock jumped: reads are stamped on arrival".into()),
-            ReaderEvent::Fault { what, code } => fault(format!("{what} (code {code})")),
-            ReaderEvent::Malformed { what, offset } => {
-                DeviceEvent::Malformed { count: 1, what: format!("at octet {offset}: expected {what}") }
-            }
-        };
-        self.hearing.event(event);
+        *self.up |= event == ReaderEvent::Up;
+        self.hearing.event(reader::event(event));
     }
-}
-
-fn fault(what: String) -> DeviceEvent {
-    DeviceEvent::Fault { count: 1, what }
 }
 
 /// What a reader driver needs.

@@ -1,21 +1,19 @@
 //! Serves scanners: accepts their connections, hands their intents to the engine and its answers back.
 
+use crate::adapt::scanner::{self as adapt, Catalogue, RETRY, Standing};
 use crate::runtime::{Clock, Port};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use stowage_base::{Code, Duration, Intent, Timestamp};
+use stowage_base::{Code, Intent, Timestamp};
 use stowage_core::input::DeviceEvent;
 use stowage_core::site::DeviceIx;
 use stowage_core::{Effect, Input, Site};
-use stowage_link::{Alias, Change, EdgeEnd, EdgeSink, EnrolmentKey, Feed, Item, Progress, Task, Why};
+use stowage_link::{Change, EdgeEnd, EdgeSink, EnrolmentKey, Feed, Progress, Why};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-
-/// How long a scanner waits with an intent that can't be recorded now.
-const RETRY: Duration = Duration::from_secs(2);
 
 /// Connections at once, strangers included.
 const CONNECTIONS_MAX: usize = 256;
@@ -26,9 +24,7 @@ const OUT_MAX: usize = 1 << 18;
 /// Every enrolled scanner, shared by all connections.
 pub(super) struct Scanners {
     by_code: BTreeMap<Code, Arc<Enrolled>>,
-    /// Items and locations, in order: version n is at n - 1.
-    catalogue: Vec<Change>,
-    catalogue_epoch: u32,
+    catalogue: Catalogue,
     tasks_epoch: u32,
 }
 
@@ -36,22 +32,18 @@ pub(super) struct Scanners {
 pub(super) struct Enrolled {
     port: Port,
     key: EnrolmentKey,
-    state: Mutex<Standing>,
+    state: Mutex<Served>,
 }
 
-#[derive(Default)]
-struct Standing {
-    progress: Progress,
+struct Served {
+    standing: Standing,
     /// Ends the connection that serves it now.
     connection: Option<(CancellationToken, mpsc::UnboundedSender<Effect>)>,
-    /// Changes of its task list, oldest first; what a later change has made void is gone.
-    tasks: Vec<(u32, Change)>,
-    tasks_version: u32,
 }
 
 impl Enrolled {
-    fn state(&self) -> MutexGuard<'_, Standing> {
-        // Every change of a standing is a single assignment: what a panic left is whole.
+    fn state(&self) -> MutexGuard<'_, Served> {
+        // No change of it can panic half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -59,16 +51,7 @@ impl Enrolled {
     pub(super) async fn carry(self: Arc<Self>, mut effects: mpsc::Receiver<Effect>, stop: CancellationToken) {
         while let Some(Some(effect)) = stop.run_until_cancelled(effects.recv()).await {
             let mut state = self.state();
-            match &effect {
-                Effect::Answer { seq, .. } => state.progress.acked = state.progress.acked.max(*seq),
-                Effect::Refuse { seq, .. } => state.refused(*seq),
-                Effect::AddTask { id, key, args, .. } => {
-                    let args = args.iter().take(4).cloned().collect();
-                    state.task(*id as u32, Change::Task(Task { id: *id as u32, key: *key, args }));
-                }
-                Effect::RemoveTask { id, .. } => state.task(*id as u32, Change::TaskGone(*id as u32)),
-                Effect::Divert { .. } | Effect::Reply { .. } => {}
-            }
+            state.standing.effect(&effect);
             if let Some((_, connection)) = &state.connection {
                 // A connection that has just ended: its successor asks again.
                 let _ = connection.send(effect);
@@ -77,50 +60,16 @@ impl Enrolled {
     }
 }
 
-impl Standing {
-    fn refused(&mut self, seq: u32) {
-        if self.progress.acked < seq && seq <= self.progress.taken {
-            self.progress.taken = seq - 1;
-        }
-    }
-
-    fn task(&mut self, id: u32, change: Change) {
-        let about =
-            |change: &Change| matches!(change, Change::Task(Task { id: of, .. }) | Change::TaskGone(of) if *of == id);
-        let known = self.tasks.iter().any(|(_, before)| about(before));
-        let same = self.tasks.iter().any(|(_, before)| *before == change);
-        if same || (!known && matches!(change, Change::TaskGone(_))) {
-            return;
-        }
-        self.tasks.retain(|(_, before)| !about(before));
-        self.tasks_version += 1;
-        self.tasks.push((self.tasks_version, change));
-        let ended = |(_, change): &(u32, Change)| matches!(change, Change::TaskGone(_));
-        if self.tasks.len() > TASK_CHANGES_MAX
-            && let Some(oldest) = self.tasks.iter().position(ended)
-        {
-            self.tasks.remove(oldest);
-        }
-    }
-}
-
-/// Past so many changes of a task list, the longest ended task is forgotten: a scanner that was away since may show it
-/// until the edge starts anew.
-const TASK_CHANGES_MAX: usize = 256;
-
 impl Scanners {
     /// The scanners of `keys`, each with how far the engine has answered it. `boot` differs at each start of the edge.
     pub(super) fn new(site: &Site, keys: Vec<(Port, EnrolmentKey, u32)>, boot: u32) -> Self {
         let enrolled = |(port, key, answered): (Port, EnrolmentKey, u32)| {
-            let progress = Progress { acked: answered, taken: answered };
-            let state = Mutex::new(Standing { progress, ..Standing::default() });
+            let state = Mutex::new(Served { standing: Standing::new(answered), connection: None });
             (site.device(port.device).code.clone(), Arc::new(Enrolled { port, key, state }))
         };
-        let catalogue = catalogue(site);
         Self {
             by_code: keys.into_iter().map(enrolled).collect(),
-            catalogue_epoch: fingerprint(&catalogue),
-            catalogue,
+            catalogue: Catalogue::of(site),
             tasks_epoch: boot.max(1),
         }
     }
@@ -161,37 +110,6 @@ impl Scanners {
             }
         }
     }
-}
-
-/// Everything that scanners know about the site, in a fixed order.
-fn catalogue(site: &Site) -> Vec<Change> {
-    let locations = site.locations.iter().map(|location| Change::Location(location.code.clone()));
-    let items = site.skus.iter().flat_map(|sku| {
-        let name = sku.name.chars().scan(0, |len, c| {
-            *len += c.len_utf8();
-            (*len <= stowage_link::NAME_LEN_MAX).then_some(c)
-        });
-        let name: String = name.collect();
-        let aliases = [Alias::Gtin(sku.gtin), Alias::Code(sku.code.clone())].into_iter();
-        let aliases = aliases.chain(sku.aliases.iter().cloned().map(Alias::Code));
-        aliases.map(move |alias| {
-            Change::Item(Item {
-                alias,
-                item: sku.code.clone(),
-                // Cut to fit above.
-                name: heapless::String::try_from(name.as_str()).unwrap_or_default(),
-                serialised: sku.serialised,
-            })
-        })
-    });
-    locations.chain(items).collect()
-}
-
-/// Tells one catalogue from another: FNV-1a over what it says; never 0.
-fn fingerprint(catalogue: &[Change]) -> u32 {
-    let text = format!("{catalogue:?}");
-    let hash = text.bytes().fold(0x811C_9DC5_u32, |hash, octet| (hash ^ u32::from(octet)).wrapping_mul(0x0100_0193));
-    hash.max(1)
 }
 
 /// One connection.
@@ -239,8 +157,7 @@ impl EdgeSink for Sink<'_> {
         if let Some((older, _)) = state.connection.replace((self.connection.stop.clone(), self.to_us.clone())) {
             older.cancel();
         }
-        state.progress.taken = state.progress.taken.max(state.progress.acked);
-        let progress = state.progress;
+        let progress = state.standing.up();
         drop(state);
         scanner.port.tell(DeviceEvent::Up);
         *self.scanner = Some(Arc::clone(scanner));
@@ -254,21 +171,14 @@ impl EdgeSink for Sink<'_> {
         if ours {
             state.connection = None;
             drop(state);
-            let why = match why {
-                Why::Disconnected => "connection closed",
-                Why::Silent => "silent for too long",
-                Why::Forged => "its frames don't fit its key: enrol it anew",
-                Why::Superseded => "it connected anew",
-            };
-            scanner.port.tell(DeviceEvent::Down(why.into()));
+            scanner.port.tell(DeviceEvent::Down(adapt::down(why).into()));
         }
     }
 
     fn intent(&mut self, intent: Intent) {
         // Before it is offered: its refusal may come at once, from another thread.
         if let Some(scanner) = self.scanner {
-            let mut state = scanner.state();
-            state.progress.taken = state.progress.taken.max(intent.seq);
+            scanner.state().standing.taken(intent.seq);
         }
         self.intent_of(intent);
     }
@@ -283,27 +193,21 @@ impl EdgeSink for Sink<'_> {
         tracing::warn!(acked, answered, "a scanner has had answers that the journal lacks");
         let lost = Input::Lost { scanner: scanner.port.device, answered };
         if scanner.port.offer(lost).is_ok() {
-            scanner.state().progress = Progress { acked: answered, taken: answered };
+            scanner.state().standing.lost(answered);
         }
     }
 
     fn epoch(&mut self, feed: Feed) -> u32 {
         match feed {
-            Feed::Catalogue => self.connection.scanners.catalogue_epoch,
+            Feed::Catalogue => self.connection.scanners.catalogue.epoch(),
             Feed::Tasks => self.connection.scanners.tasks_epoch,
         }
     }
 
     fn change_after(&mut self, feed: Feed, version: u32) -> Option<(u32, Change)> {
         match feed {
-            Feed::Catalogue => {
-                let change = self.connection.scanners.catalogue.get(version as usize)?;
-                Some((version + 1, change.clone()))
-            }
-            Feed::Tasks => {
-                let state = self.scanner.as_ref()?.state();
-                state.tasks.iter().find(|(of, _)| *of > version).cloned()
-            }
+            Feed::Catalogue => self.connection.scanners.catalogue.change_after(version),
+            Feed::Tasks => self.scanner.as_ref()?.state().standing.task_after(version),
         }
     }
 }
@@ -355,7 +259,7 @@ impl Connection {
             if let Some(first) = refused.drain(..).min()
                 && let Some(scanner) = &scanner
             {
-                scanner.state().refused(first);
+                scanner.state().standing.refused(first);
                 let mut none = Vec::new();
                 let mut scanner = Some(Arc::clone(scanner));
                 let mut sink =

@@ -1,14 +1,15 @@
 //! Drives a smart sorter's session over MQTT.
 
 use super::backoff::Backoff;
+use crate::adapt::sorter::{self, Said};
 use crate::config::Broker;
 use crate::mqtt::{Connection, Happened};
 use crate::runtime::{Clock, Port};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use stowage_core::input::{DeviceEvent, SortOutcome, SorterEvent};
+use stowage_core::input::{DeviceEvent, SorterEvent};
 use stowage_core::{Effect, Input};
-use stowage_protocol::sorter_mqtt::{Edge, EdgeSettings, End, Event, Order, Sink, TO_EDGE};
+use stowage_protocol::sorter_mqtt::{Edge, EdgeSettings, Event, Order, Sink, TO_EDGE};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -46,43 +47,10 @@ impl Sink for ToEngine<'_> {
     }
 
     fn event(&mut self, event: Event) {
-        let event = match event {
-            Event::Up { boot, chutes, run: _ } => {
-                self.port.tell(DeviceEvent::Up);
-                self.input(SorterEvent::Up { boot });
-                for chute in chutes.into_iter().filter(|chute| chute.full) {
-                    self.input(SorterEvent::Full { chute: chute.chute, full: true });
-                }
-                return;
-            }
-            Event::Down { why } => return self.port.tell(DeviceEvent::Down(why.into())),
-            Event::Run(run) => {
-                let what = format!("its belt: {run:?}");
-                return self.port.tell(DeviceEvent::Fault { count: 1, what });
-            }
-            Event::Malformed { topic, what } => {
-                let what = format!("on topic {topic}: {what}");
-                return self.port.tell(DeviceEvent::Malformed { count: 1, what });
-            }
-            Event::Scanned { boot, item, code, decide_by } => SorterEvent::Scanned { boot, item, code, decide_by },
-            Event::Sent { boot, item } => SorterEvent::Sent { boot, item },
-            Event::Acknowledged { boot, item } => SorterEvent::Acknowledged { boot, item },
-            Event::Refused { boot, item, reason } => SorterEvent::Refused { boot, item, reason },
-            // Sent, but not acknowledged: the item's end will tell.
-            Event::Missed { sent: true, .. } => return,
-            Event::Missed { boot, item, sent: false } => SorterEvent::NotSent { boot, item },
-            Event::Outcome { boot, item, outcome, chute, commanded: _ } => {
-                let outcome = match outcome {
-                    End::Diverted => SortOutcome::Diverted,
-                    End::Missed => SortOutcome::Missed,
-                    End::Lost => SortOutcome::Lost,
-                    End::Jammed => SortOutcome::Jammed,
-                };
-                SorterEvent::Ended { boot, item, outcome, chute }
-            }
-            Event::ChuteFull { chute, full } => SorterEvent::Full { chute, full },
-        };
-        self.input(event);
+        sorter::event(event, |said| match said {
+            Said::Device(event) => self.port.tell(event),
+            Said::Sorter(event) => self.input(event),
+        });
     }
 }
 
@@ -187,9 +155,17 @@ impl Sorter {
         waiting: &mut VecDeque<Input>,
         effect: Effect,
     ) {
-        if let Effect::Divert { boot, item, chute, deadline, .. } = effect {
-            let now = self.clock.now();
-            session.divert(now, Order { boot, item, chute, deadline }, &mut self.sink(connection, waiting));
+        match effect {
+            Effect::Divert { boot, item, chute, deadline, .. } => {
+                let order = Order { boot, item, chute, deadline };
+                session.divert(self.clock.now(), order, &mut self.sink(connection, waiting));
+            }
+            Effect::Recorded { boot, item, .. } => session.recorded(boot, item),
+            Effect::Answer { .. }
+            | Effect::Refuse { .. }
+            | Effect::AddTask { .. }
+            | Effect::RemoveTask { .. }
+            | Effect::Reply { .. } => {}
         }
     }
 

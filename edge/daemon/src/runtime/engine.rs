@@ -222,7 +222,7 @@ impl<C: Commit> EngineLoop<C> {
                 | Effect::Refuse { scanner, .. }
                 | Effect::AddTask { scanner, .. }
                 | Effect::RemoveTask { scanner, .. } => *scanner,
-                Effect::Divert { sorter, .. } => *sorter,
+                Effect::Divert { sorter, .. } | Effect::Recorded { sorter, .. } => *sorter,
                 Effect::Reply { request, reply } => {
                     if let Some(waiting) = self.replies.remove(request) {
                         let _ = waiting.send(reply.clone());

@@ -104,7 +104,7 @@ pub enum Event {
         /// It left at least once: the sorter may have heard it, the item's outcome will tell.
         sent: bool,
     },
-    /// An item's way ended; told once for each.
+    /// An item's way ended; told once for each. To be confirmed by [`Edge::recorded`].
     Outcome {
         /// The sorter's count of starts.
         boot: u32,
@@ -171,6 +171,16 @@ struct Known {
     state: State,
     scans: Arrived,
     results: Arrived,
+    /// Results that were told and are not recorded yet, by number.
+    unrecorded: BTreeMap<u32, u32>,
+}
+
+impl Known {
+    /// All results up to this one are recorded: the sorter need not repeat them.
+    fn recorded_through(&self) -> u32 {
+        let through = self.results.through;
+        self.unrecorded.first_key_value().map_or(through, |(n, _)| through.min(n - 1))
+    }
 }
 
 /// The edge's end of one smart sorter. Driven like every session: the driver connects to the broker, subscribes to
@@ -265,6 +275,14 @@ impl Edge {
         self.tick(now, sink);
     }
 
+    /// The end of this item, as told by [`Event::Outcome`], is recorded for good. Until then the sorter repeats it, so
+    /// that an edge that dies in between loses none.
+    pub fn recorded(&mut self, boot: u32, item: u32) {
+        if let Some(known) = self.known.as_mut().filter(|known| known.state.boot == boot) {
+            known.unrecorded.retain(|_, of| *of != item);
+        }
+    }
+
     /// Time has passed.
     pub fn tick(&mut self, now: Timestamp, sink: &mut impl Sink) {
         if self.heard.is_some_and(|heard| now - heard > SILENCE_MAX) {
@@ -272,7 +290,7 @@ impl Edge {
         }
         if self.heartbeat_at.is_some_and(|at| at <= now) {
             let (boot, results_to) =
-                self.known.as_ref().map_or((None, 0), |known| (Some(known.state.boot), known.results.through));
+                self.known.as_ref().map_or((None, 0), |known| (Some(known.state.boot), known.recorded_through()));
             sink.publish(EDGE_HEARTBEAT, json(&EdgeHeartbeat { boot, results_to }));
             self.heartbeat_at = Some(now + HEARTBEAT_PERIOD);
         }
@@ -366,8 +384,12 @@ impl Edge {
                     }
                     of == boot
                 });
-                self.known =
-                    Some(Known { state: state.clone(), scans: Arrived::default(), results: Arrived::default() });
+                self.known = Some(Known {
+                    state: state.clone(),
+                    scans: Arrived::default(),
+                    results: Arrived::default(),
+                    unrecorded: BTreeMap::new(),
+                });
             }
         }
         self.alive(now, state.boot, sink);
@@ -433,6 +455,7 @@ impl Edge {
         if !known.results.insert(n) {
             return Ok(());
         }
+        known.unrecorded.insert(n, item);
         let commanded = command.is_some();
         if let Some(waiting) = self.commands.remove(&(boot, item))
             && !waiting.acknowledged

@@ -150,6 +150,8 @@ struct Pair {
     orders: BTreeMap<(u32, u32), Code>,
     deadlines: BTreeMap<(u32, u32), Timestamp>,
     seen: usize,
+    /// Events whose outcomes are recorded.
+    recorded: usize,
 }
 
 impl Pair {
@@ -173,6 +175,7 @@ impl Pair {
             orders: BTreeMap::new(),
             deadlines: BTreeMap::new(),
             seen: 0,
+            recorded: 0,
         };
         pair.connect_sorter();
         pair.connect_edge();
@@ -286,6 +289,12 @@ impl Pair {
                 }
             }
             self.edge.tick(self.now, &mut self.host);
+            for event in &self.host.events[self.recorded..] {
+                if let Event::Outcome { boot, item, .. } = event {
+                    self.edge.recorded(*boot, *item);
+                }
+            }
+            self.recorded = self.host.events.len();
             self.sorter(|sorter, now, out| sorter.tick(now, out));
         }
         self.now = until;
@@ -434,9 +443,14 @@ fn an_edge_that_starts_anew_is_told_what_is_unconfirmed_and_confirms_it() {
         let (_, payload) = host.published.iter().rfind(|(topic, _)| topic == EDGE_HEARTBEAT).expect("a heartbeat");
         serde_json::from_slice::<EdgeHeartbeat>(payload).expect("valid").results_to
     };
+    edge.recorded(3, 9);
+    edge.tick(START + ms(1_500), &mut host);
     assert_eq!(confirmed(&host), 16, "17 is still to come");
     let result = br#"{"n":17,"held_from":17,"boot":3,"item":8,"command":null,"outcome":"lost","chute":null}"#;
-    edge.receive(START + ms(2_000), RESULT, result, &mut host);
+    edge.receive(START + ms(2_500), RESULT, result, &mut host);
+    assert_eq!(confirmed(&host), 16, "17 is not recorded yet");
+    edge.recorded(3, 8);
+    edge.tick(START + ms(3_500), &mut host);
     assert_eq!(confirmed(&host), 18);
     assert_eq!(host.events.len(), 2);
 }

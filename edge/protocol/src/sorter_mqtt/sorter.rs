@@ -152,6 +152,11 @@ impl Sorter {
         }
     }
 
+    /// The same in a later boot: for a sorter that remembers its count of starts, or the time of them. From 1.
+    pub fn with_boot(self, boot: u32) -> Self {
+        Self { boot: boot.max(1), ..self }
+    }
+
     /// What happened to each item, in order of time.
     pub fn deliveries(&self) -> &[Delivery] {
         &self.deliveries
