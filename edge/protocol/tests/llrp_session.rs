@@ -343,6 +343,15 @@ fn a_reader_that_refuses_or_keeps_silent_is_given_up_with_the_reason() {
 }
 
 #[test]
+fn a_second_client_is_told_that_the_reader_is_busy() {
+    let pair = Pair::up(settings(&[1]), Profile::fcc(1), vec![]);
+    let (mut second, mut seen) = (Client::new(settings(&[1])).expect("settings"), Seen::default());
+    second.connected(pair.now, &mut seen);
+    second.receive(pair.now, &pair.reader.busy(pair.now), &mut seen);
+    assert_eq!(seen.events, [ReaderEvent::Down("the reader has another client")]);
+}
+
+#[test]
 fn visits_are_inferred_from_a_reader_that_tells_no_aispec_events() {
     let mut pair = Pair::up(settings(&[1, 2, 3]), Profile::fcc(3), vec![(1, epc(1)), (3, epc(3))]);
     // Another hand switches the events off.

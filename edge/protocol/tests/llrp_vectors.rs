@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::path::PathBuf;
+use stowage_protocol::llrp::definition::{self, Definition};
 use stowage_protocol::llrp::frame::{Frame, FrameError, Inbox};
 use stowage_protocol::llrp::report::{self, Events};
 use stowage_protocol::llrp::tree::{self, Layer};
@@ -10,16 +11,21 @@ use stowage_protocol::llrp::tree::{self, Layer};
 const WITHOUT_OPERATION: &str = "04280000003C22CEDAFB00CF003280000000800001808000000000D0000701800000D1001B01520017015300136080000020\
                                  00010203002000010203";
 
-/// The lines of a file of LLRP vectors, or `None`, said on standard error, where there are none.
-fn vectors(name: &str) -> Option<Vec<Value>> {
+/// A file of LLRP vectors, or `None`, said on standard error, where there is none.
+fn text(name: &str) -> Option<String> {
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
     let folder = std::env::var_os("STOWAGE_VECTORS").map_or_else(beside, PathBuf::from);
     let path = folder.join("llrp").join(name);
-    let Ok(text) = std::fs::read_to_string(&path) else {
+    let text = std::fs::read_to_string(&path).ok();
+    if text.is_none() {
         eprintln!("SKIPPED: no {}", path.display());
-        return None;
-    };
-    Some(text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect())
+    }
+    text
+}
+
+/// The same, a JSON object a line.
+fn vectors(name: &str) -> Option<Vec<Value>> {
+    Some(text(name)?.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect())
 }
 
 fn octets(hex: &Value) -> Vec<u8> {
@@ -159,6 +165,35 @@ fn what_is_invalid_is_refused_at_its_layer() {
             }
             (layer, Err(error)) => assert_eq!(error.layer.name(), layer, "{why}: {error}"),
             (layer, Ok(_)) => panic!("{why}: taken, not refused as {layer}"),
+        }
+    }
+}
+
+#[test]
+fn the_definition_is_the_standards() {
+    let attribute = |line: &str, name: &str| {
+        let (_, value) = line.split_once(&format!(" {name}=\""))?;
+        Some(value.split('"').next().unwrap_or_default().to_owned())
+    };
+    let (mut current, mut fields): (Option<&Definition>, Vec<String>) = (None, Vec::new());
+    let mut enumeration = String::new();
+    for line in text("llrp-1x0-def.xml").unwrap_or_default().lines().map(str::trim) {
+        let name = attribute(line, "name").unwrap_or_default();
+        if line.starts_with("<messageDefinition") || line.starts_with("<parameterDefinition") {
+            let definition = definition::named(&name).unwrap_or_else(|| panic!("{name} is missing"));
+            assert_eq!(attribute(line, "typeNum"), Some(definition.number.to_string()), "{name}");
+            (current, fields) = (Some(definition), Vec::new());
+        } else if line.starts_with("<field") {
+            fields.push(name);
+        } else if line.starts_with("</messageDefinition") || line.starts_with("</parameterDefinition") {
+            let definition = current.take().expect("an open definition");
+            let ours: Vec<_> = definition.fields.iter().map(|f| f.name).filter(|name| !name.is_empty()).collect();
+            assert_eq!(ours, fields, "{}", definition.name);
+        } else if line.starts_with("<enumerationDefinition") {
+            enumeration = name;
+        } else if line.starts_with("<entry") {
+            let value = attribute(line, "value").and_then(|value| value.parse().ok()).expect("a number");
+            assert_eq!(definition::value_name(&enumeration, value), Some(&*name), "{enumeration}");
         }
     }
 }

@@ -105,6 +105,15 @@ impl Reader {
         self.run.is_some()
     }
 
+    /// What a second client is told while the first is connected; its transport is then to be closed.
+    pub fn busy(&self, now: Timestamp) -> Vec<u8> {
+        // Status 2: a client-initiated connection exists.
+        let refusal = self.notification(now, Tree::new("ConnectionAttemptEvent").set("Status", 2));
+        let mut octets = Vec::new();
+        refusal.encode(VERSION, 0, &mut octets);
+        octets
+    }
+
     /// Sets how far the reader's clock is ahead of the true time.
     pub fn set_clock_offset(&mut self, offset: Duration) {
         self.clock_offset = offset;
@@ -147,11 +156,16 @@ impl Reader {
         if !self.config.tells(kind) {
             return;
         }
+        let message = self.notification(at, event);
+        if let Some(id) = self.next_id() {
+            self.send(&message, id, out);
+        }
+    }
+
+    fn notification(&self, at: Timestamp, event: Tree) -> Tree {
         let clock = Tree::new("UTCTimestamp").set("Microseconds", self.stamp(at));
         let data = Tree::new("ReaderEventNotificationData").with(clock).with(event);
-        if let Some(id) = self.next_id() {
-            self.send(&Tree::new("READER_EVENT_NOTIFICATION").with(data), id, out);
-        }
+        Tree::new("READER_EVENT_NOTIFICATION").with(data)
     }
 
     /// Sends the tag reports that there are, unless nobody is to have them now.

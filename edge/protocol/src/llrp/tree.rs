@@ -107,7 +107,7 @@ pub struct DecodeError {
     pub place: &'static str,
     /// The field at fault, if it is one.
     pub field: Option<&'static str>,
-    /// The parameter types from the message down to the fault, outermost last.
+    /// The types of the parameter at fault and of those around it, innermost first.
     pub path: Vec<u16>,
     /// What was found, and what was allowed.
     pub expectation: Expectation,
@@ -596,7 +596,7 @@ impl Tree {
         position.unwrap_or_else(|| panic!("{} has no field {field}", self.definition.name))
     }
 
-    /// What a strict receiver can't act on though it can be decoded: the place (parameter types, outermost last) of
+    /// What a strict receiver can't act on though it can be decoded: the place (parameter types, innermost first) of
     /// the first unknown parameter, or of the first enumerated field whose value has no name, with its number.
     pub(super) fn oddity(&self) -> Option<(Vec<u16>, Option<u16>)> {
         let fields = self.definition.fields.iter().zip(&self.values).filter(|(field, _)| !field.name.is_empty());
@@ -790,5 +790,86 @@ impl Serialize for Tree {
             map.serialize_entry("Unknown", &raw)?;
         }
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn octets(hex: &str) -> Vec<u8> {
+        let digit = |digit: u8| (digit as char).to_digit(16).expect("hex") as u8;
+        hex.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+    }
+
+    #[test]
+    fn a_message_is_told_by_the_standards_names() {
+        // A reader's greeting, and a report with an unknown and a vendor's parameter.
+        let greeting = octets("043F000000200000000000F600160080000C00042B1923A01BDA010000060000");
+        let (described, len) = describe(&greeting).expect("well formed");
+        assert_eq!(len, 32);
+        let body = json!({"ReaderEventNotificationData": {
+            "UTCTimestamp": {"Microseconds": 1_173_286_878_714_842_u64},
+            "ConnectionAttemptEvent": {"Status": "Success"},
+        }});
+        let expected = json!({"type": 63, "name": "READER_EVENT_NOTIFICATION", "id": 0, "version": 1, "body": body,
+            "reencodes": true});
+        assert_eq!(serde_json::to_value(&described).expect("JSON"), expected);
+
+        // TagReportData of EPCData, AntennaID, PeakRSSI, one that is not defined, Custom.
+        let tag =
+            ["00F00027", "00F1000A0020DEADBEEF", "810003", "86C4", "03840007010203", "03FF000D0000651A00000001AB"];
+        let report = octets(&("043D0000003100000001".to_owned() + &tag.concat()));
+        let (described, _) = describe(&report).expect("well formed");
+        assert!(described.reencodes);
+        let tag = json!([{
+            "EPCData": {"EPC": {"bits": 32, "hex": "DEADBEEF"}},
+            "AntennaID": {"AntennaID": 3},
+            "PeakRSSI": {"PeakRSSI": -60},
+            "Custom": [{"VendorIdentifier": 25_882, "ParameterSubtype": 1, "Data": "AB"}],
+            "Unknown": [{"type": 900, "hex": "010203"}],
+        }]);
+        assert_eq!(serde_json::to_value(&described.body).expect("JSON")["TagReportData"], tag);
+    }
+
+    #[test]
+    fn an_error_tells_layer_offset_field_and_expectation() {
+        let error = describe(&octets("04160000000D00000001000001")).expect_err("an octet short");
+        let expected = json!({"layer": "field", "offset": 10, "field": "START_ROSPEC.ROSpecID",
+            "expectation": "4 octets are needed, 3 are left"});
+        assert_eq!(serde_json::to_value(&error).expect("JSON"), expected);
+        let error = describe(&octets("043D000000130000000100F0000900F1000500")).expect_err("cut short");
+        assert_eq!((error.layer, error.place, error.offset), (Layer::Parameter, "EPCData", 18));
+        assert_eq!(error.path, [241, 240], "innermost first");
+    }
+
+    #[test]
+    fn reserved_bits_are_kept() {
+        let message = octets("040300000010000000017F00E20005FF");
+        assert!(describe(&message).expect("well formed").0.reencodes);
+    }
+
+    proptest! {
+        #[test]
+        fn what_decodes_encodes_to_the_same_value(
+            kind in prop::sample::select(vec![1_u16, 3, 11, 12, 20, 40, 61, 63, 100, 1023]),
+            parameter in prop::sample::select(vec![13_u8, 128, 177, 207, 220, 240, 241, 246]),
+            body in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            // Random octets as a body, and as the inside of a parameter.
+            let inside = [&[0, parameter, 0, 4 + body.len() as u8][..], &body].concat();
+            for body in [&body, &inside] {
+                let frame = Frame { version: 1, kind, id: 7, body };
+                if let Ok(tree) = decode(&frame) {
+                    let mut again = Vec::new();
+                    tree.encode(1, 7, &mut again);
+                    prop_assert_eq!(again.len(), HEADER_LEN + body.len());
+                    let (frame, _) = Frame::split(&again).expect("framed").expect("whole");
+                    prop_assert_eq!(decode(&frame), Ok(tree));
+                }
+            }
+        }
     }
 }

@@ -90,9 +90,10 @@ impl Profile {
             .with_all(wants(4).then(|| Tree::new("C1G2LLRPCapabilities").set("MaxNumSelectFiltersPerQuery", 2)))
     }
 
-    fn antenna(&self, tree: &Tree, or_all: bool) -> Result<std::ops::RangeInclusive<u16>, Refusal> {
+    /// The antennas that an AntennaID stands for: 0 for all.
+    fn antenna(&self, tree: &Tree) -> Result<std::ops::RangeInclusive<u16>, Refusal> {
         match tree.int("AntennaID") as u16 {
-            0 if or_all => Ok(1..=self.antennas),
+            0 => Ok(1..=self.antennas),
             port if (1..=self.antennas).contains(&port) => Ok(port..=port),
             _ => Err(Refusal::field(tree, "AntennaID", code::OUT_OF_RANGE, "is no antenna of this reader")),
         }
@@ -100,7 +101,7 @@ impl Profile {
 
     /// Takes an AntennaConfiguration: sets the powers, by antenna, that it gives.
     pub(super) fn configure(&self, configuration: &Tree, powers: &mut [i16]) -> Result<(), Refusal> {
-        let antennas = self.antenna(configuration, true)?;
+        let antennas = self.antenna(configuration)?;
         if let Some(transmitter) = configuration.child("RFTransmitter") {
             let refuse = |field, what| {
                 let refusal = Refusal::field(transmitter, field, code::OUT_OF_RANGE, what);
@@ -219,7 +220,7 @@ impl Config {
 
     /// Answers a GET_READER_CONFIG.
     pub(super) fn get(&self, message: &Tree, profile: &Profile, connected: &[bool]) -> Result<Tree, Refusal> {
-        let antennas = profile.antenna(message, true)?;
+        let antennas = profile.antenna(message)?;
         let requested = message.int("RequestedData");
         let wants = |part: i64| requested == 0 || requested == part;
         let properties = |port: u16| {

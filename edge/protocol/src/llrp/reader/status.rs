@@ -1,7 +1,7 @@
 //! What a reader says to what it can't do (LLRPStatus, LLRP 1.0.1 §14.2.2).
 
 use crate::llrp::Tree;
-use crate::llrp::tree::{DecodeError, Expectation, Layer};
+use crate::llrp::tree::{DecodeError, Expectation, Layer, Value};
 
 /// Status codes: where parameters have their own, the message's, 100 below it, is made of it.
 pub(super) mod code {
@@ -25,7 +25,7 @@ pub(super) mod code {
 pub(super) struct Refusal {
     /// See [`code`].
     pub(super) code: u16,
-    /// The types of the parameter at fault and of those around it, outermost last; none if it is the message.
+    /// The types of the parameter at fault and of those around it, innermost first; none if it is the message.
     pub(super) path: Vec<u16>,
     /// The number of the field at fault, if it is one.
     pub(super) field: Option<u16>,
@@ -42,9 +42,9 @@ impl Refusal {
     /// Of a field of `tree`.
     pub(super) fn field(tree: &Tree, field: &str, code: u16, what: &str) -> Self {
         let value = match tree.value(field) {
-            crate::llrp::tree::Value::Number(number) => (*number as i64).to_string(),
-            crate::llrp::tree::Value::Numbers(numbers) => format!("{numbers:?}"),
-            _ => String::new(),
+            Value::Number(number) => (*number as i64).to_string(),
+            Value::Numbers(numbers) => format!("{numbers:?}"),
+            Value::Octets(_) | Value::Bits { .. } | Value::Text(_) => String::new(),
         };
         let what = format!("{}.{field} {value} {what}", tree.name());
         Self { code, path: Vec::new(), field: Some(tree.field_number(field)), what }
