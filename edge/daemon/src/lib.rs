@@ -1,10 +1,12 @@
 //! The Stowage edge daemon as a library: the shells around the decisions, and the command line.
 
+pub mod adapt;
 pub mod cli;
 pub mod config;
 mod drivers;
 pub mod followers;
 pub mod journal;
 mod mqtt;
+pub mod pipeline;
 pub mod runtime;
 pub mod web;

@@ -5,6 +5,7 @@
 
 use super::Error;
 use super::output::{Line, Output, to_json};
+use crate::pipeline::{self, Pipeline};
 use serde::Serialize;
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -14,6 +15,73 @@ use stowage_protocol::llrp::report;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Decode(Args),
+    Chain(ChainArgs),
+}
+
+/// A reader's octets to the belief about its tags: session, merging, presence
+///
+/// Beside it runs the bare walk over the same octets (walk), which knows no session and believes nothing.
+#[derive(Debug, clap::Args)]
+pub(super) struct ChainArgs {
+    /// Antennas of the reader, each looking into a zone of its own
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=32))]
+    antennas: u16,
+    /// Tags that every antenna hears once a visit
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    tags: u32,
+    /// How often each contender reads all of it; the best time counts
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+}
+
+/// Reads in one round of `bench chain`.
+const CHAIN_READS: u32 = 400_000;
+
+#[derive(Debug, Serialize)]
+struct ChainRates {
+    reads: u64,
+    reads_per_s: u64,
+    walk_reads_per_s: u64,
+}
+
+impl Line for ChainRates {
+    const COLUMNS: &'static [(&'static str, usize)] = &[("reads", 10), ("reads/s", 12), ("walk", 0)];
+
+    fn cells(&self) -> Vec<String> {
+        let Self { reads, reads_per_s, walk_reads_per_s } = *self;
+        [reads, reads_per_s, walk_reads_per_s].map(|n| n.to_string()).into()
+    }
+
+    fn json(&self) -> String {
+        to_json(self)
+    }
+}
+
+fn chain(args: &ChainArgs) -> Result<ChainRates, Error> {
+    let refused = |why: stowage_protocol::llrp::client::SettingsError| Error::Job(why.to_string());
+    let recording = pipeline::record(args.antennas, args.tags, CHAIN_READS.div_ceil(args.tags)).map_err(refused)?;
+    let stream: Vec<u8> = recording.iter().flat_map(|(_, octets)| octets).copied().collect();
+    let (mut best, mut best_walk, mut reads) = (Duration::MAX, Duration::MAX, 0);
+    for _ in 0..args.rounds {
+        let mut chain = Pipeline::new(args.antennas).map_err(refused)?;
+        let start = Instant::now();
+        for (now, octets) in &recording {
+            chain.receive(*now, black_box(octets));
+        }
+        best = start.elapsed().min(best);
+        reads = chain.heard();
+        let mut walked = 0;
+        let start = Instant::now();
+        report::walk(black_box(&stream), |tag| walked += u64::from(black_box(tag).seen_count.unwrap_or(1)))
+            .map_err(|why| Error::Job(why.to_string()))?;
+        best_walk = start.elapsed().min(best_walk);
+        if walked != reads || chain.placed() != u64::from(args.tags) {
+            let placed = chain.placed();
+            return Err(Error::Job(format!("the walk read {walked}, the chain {reads} and placed {placed} tags")));
+        }
+    }
+    let rate = |time: Duration| (reads as f64 / time.as_secs_f64().max(1e-9)) as u64;
+    Ok(ChainRates { reads, reads_per_s: rate(best), walk_reads_per_s: rate(best_walk) })
 }
 
 /// LLRP tag reports: EPC, antenna, RSSI, first and last time, count of each
@@ -54,7 +122,10 @@ impl Line for Rates {
 }
 
 pub(super) fn run(command: &Command, out: &mut Output<'_>) -> Result<(), Error> {
-    let Command::Decode(args) = command;
+    let args = match command {
+        Command::Decode(args) => args,
+        Command::Chain(args) => return Ok(out.line(&chain(args)?)?),
+    };
     let stream = match &args.file {
         Some(path) => std::fs::read(path).map_err(|error| Error::Job(format!("{}: {error}", path.display())))?,
         None => workload(20_000),

@@ -73,10 +73,12 @@ impl Ground<'_> {
                     }
                 });
             }
-            DeviceKind::Mercury { path, baud, antennas, region, .. } => {
-                let settings = adapt::reader::mercury(antennas, *region)
-                    .ok_or_else(|| refused("its antennas are ports 1 to 16, each once".into()))?;
-                let client = stowage_mercury::Client::new(settings);
+            DeviceKind::Mercury { path, baud, antennas, power_cdbm, region } => {
+                let client = stowage_mercury::Client::new(stowage_mercury::Settings {
+                    region: *region,
+                    read_power_cdbm: *power_cdbm,
+                    antennas: *antennas,
+                });
                 let (path, baud) = (path.display().to_string(), *baud);
                 self.read(port, client, move || {
                     let port = tokio_serial::new(&path, baud).open_native_async().map_err(io::Error::from);

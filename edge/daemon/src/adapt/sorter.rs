@@ -1,0 +1,52 @@
+//! Smart sorters: what they tell.
+
+use stowage_core::input::{DeviceEvent, SortOutcome, SorterEvent};
+use stowage_protocol::sorter_mqtt::{End, Event};
+
+/// One thing that a sorter's event is to the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// About its session.
+    Device(DeviceEvent),
+    /// About its items and chutes.
+    Sorter(SorterEvent),
+}
+
+/// Tells `hear` what `event` is to the engine, in order.
+pub fn event(event: Event, mut hear: impl FnMut(Said)) {
+    let said = match event {
+        Event::Up { boot, chutes, run: _ } => {
+            hear(Said::Device(DeviceEvent::Up));
+            hear(Said::Sorter(SorterEvent::Up { boot }));
+            for chute in chutes.into_iter().filter(|chute| chute.full) {
+                hear(Said::Sorter(SorterEvent::Full { chute: chute.chute, full: true }));
+            }
+            return;
+        }
+        // Sent, but not acknowledged: the item's end will tell.
+        Event::Missed { sent: true, .. } => return,
+        Event::Down { why } => Said::Device(DeviceEvent::Down(why.into())),
+        Event::Run(run) => Said::Device(DeviceEvent::Fault { count: 1, what: format!("its belt: {run:?}") }),
+        Event::Malformed { topic, what } => {
+            Said::Device(DeviceEvent::Malformed { count: 1, what: format!("on topic {topic}: {what}") })
+        }
+        Event::Scanned { boot, item, code, decide_by } => {
+            Said::Sorter(SorterEvent::Scanned { boot, item, code, decide_by })
+        }
+        Event::Sent { boot, item } => Said::Sorter(SorterEvent::Sent { boot, item }),
+        Event::Acknowledged { boot, item } => Said::Sorter(SorterEvent::Acknowledged { boot, item }),
+        Event::Refused { boot, item, reason } => Said::Sorter(SorterEvent::Refused { boot, item, reason }),
+        Event::Missed { boot, item, sent: false } => Said::Sorter(SorterEvent::NotSent { boot, item }),
+        Event::Outcome { boot, item, outcome, chute, commanded: _ } => {
+            let outcome = match outcome {
+                End::Diverted => SortOutcome::Diverted,
+                End::Missed => SortOutcome::Missed,
+                End::Lost => SortOutcome::Lost,
+                End::Jammed => SortOutcome::Jammed,
+            };
+            Said::Sorter(SorterEvent::Ended { boot, item, outcome, chute })
+        }
+        Event::ChuteFull { chute, full } => Said::Sorter(SorterEvent::Full { chute, full }),
+    };
+    hear(said);
+}
