@@ -29,8 +29,13 @@ pub fn start(address: SocketAddr) -> Result<(), DeviceError> {
         external_auth: None,
         dynamic_filters: true,
     };
-    let listener =
-        ServerSettings { name: "mqtt".to_owned(), listen: address, tls: None, next_connection_delay_ms: 1, connections };
+    let listener = ServerSettings {
+        name: "mqtt".to_owned(),
+        listen: address,
+        tls: None,
+        next_connection_delay_ms: 1,
+        connections,
+    };
     let router = RouterConfig {
         max_connections: 100,
         max_outgoing_packet_count: 200,

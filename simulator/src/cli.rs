@@ -1,9 +1,10 @@
-//! The command line: single devices for scripts.
+//! The command line: the demo, and single devices for scripts.
 //!
 //! A device reads commands as JSON lines on standard input and prints its events as JSON lines on standard output. The
 //! end of standard input changes nothing; SIGINT and SIGTERM end it with exit code 0. What can't start says why on
 //! standard error and exits 1; wrong usage exits 2.
 
+use crate::demo::{self, DemoError, DemoSettings};
 use crate::device::{
     Clock, DeviceError, Event, Events, FileStore, Handheld, HandheldSettings, Pty, ScannerCommand, SorterCommand,
     SorterLink, Stage, StageCommand, TcpPort, Told, llrp, mercury, sorter,
@@ -25,20 +26,38 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
-/// A warehouse on a laptop.
+/// A warehouse on a laptop. Without a command: the demo.
 #[derive(Debug, Parser)]
-#[command(name = "stowage-sim", version)]
+#[command(name = "stowage-sim", version, args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(flatten)]
+    demo: DemoArgs,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the demo: a warehouse with an edge, two RFID gates, a sorter and a worker; data in .stowage
+    Demo(DemoArgs),
     /// Run one simulated device on a real line: JSON lines in and out
     #[command(subcommand)]
     Device(DeviceKind),
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// Take four ports from here on (page, scanners, reader, broker) in place of 8080, 7070, 5084 and 1883
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=65_532))]
+    port_base: Option<u16>,
+    /// Draws what happens
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -157,20 +176,36 @@ fn language(text: &str) -> Result<Language, String> {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
-    let Command::Device(kind) = command;
-    match Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Err(error) => fail(&format!("no threads or timers to be had: {error}")),
-        Ok(runtime) => match device(runtime, kind) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error.to_string()),
-        },
-    }
+    let Cli { demo, command } = Cli::parse();
+    let runtime = match Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("no threads or timers to be had: {error}; close other programs")),
+    };
+    let done = match command.unwrap_or(Command::Demo(demo)) {
+        Command::Demo(args) => self::demo(runtime, args).map_err(|error| error.to_string()),
+        Command::Device(kind) => device(runtime, kind).map_err(|error| error.to_string()),
+    };
+    done.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
 }
 
 fn fail(message: &str) -> ExitCode {
     eprintln!("stowage-sim: {message}");
     ExitCode::FAILURE
+}
+
+fn demo(runtime: Runtime, args: DemoArgs) -> Result<(), DemoError> {
+    // What the edge warns of; the rest is on its page.
+    let warnings = Targets::new().with_target("stowage", Level::WARN);
+    let log = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false).with_filter(warnings);
+    tracing_subscriber::registry().with(log).init();
+    let settings = DemoSettings { port_base: args.port_base, seed: args.seed };
+    let stop = CancellationToken::new();
+    let ran = runtime.block_on(async {
+        tokio::spawn(stop_on_signal(stop.clone()));
+        demo::run(settings, stop).await
+    });
+    runtime.shutdown_background();
+    ran
 }
 
 fn device(runtime: Runtime, kind: DeviceKind) -> Result<(), DeviceError> {

@@ -5,11 +5,12 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, symlink};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
 use std::ffi::OsString;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -128,9 +129,10 @@ impl Line for TcpPort {
 /// A pseudo-terminal, of which the client opens the other end as it would a serial port: as often as it likes.
 #[derive(Debug)]
 pub struct Pty {
-    /// Both are the master's end.
-    receiver: pipe::Receiver,
-    sender: pipe::Sender,
+    master: OwnedFd,
+    /// The master's end while someone has the other open. Made anew for each: a line that hung up once would count as
+    /// closed for ever.
+    line: Option<(pipe::Receiver, pipe::Sender)>,
     path: PathBuf,
     link: Option<PathBuf>,
 }
@@ -154,12 +156,14 @@ impl Pty {
         let other = rustix::fs::open(&path, OFlags::RDWR | OFlags::NOCTTY, rustix::fs::Mode::empty());
         drop(other.map_err(failed)?);
         fcntl_getfl(&master).and_then(|flags| fcntl_setfl(&master, flags | OFlags::NONBLOCK)).map_err(failed)?;
-        let receiver =
-            master.try_clone().and_then(pipe::Receiver::from_owned_fd_unchecked).map_err(DeviceError::Pty)?;
-        let sender = pipe::Sender::from_owned_fd_unchecked(master).map_err(DeviceError::Pty)?;
         let linked = link.map(|link| relink(&path, link)).transpose();
         linked.map_err(|error| DeviceError::Symlink { path: link.unwrap_or(&path).to_owned(), error })?;
-        Ok(Self { receiver, sender, path, link: link.map(Path::to_owned) })
+        Ok(Self { master, line: None, path, link: link.map(Path::to_owned) })
+    }
+
+    fn up(&self) -> io::Result<(pipe::Receiver, pipe::Sender)> {
+        let receiver = pipe::Receiver::from_owned_fd_unchecked(self.master.try_clone()?)?;
+        Ok((receiver, pipe::Sender::from_owned_fd_unchecked(self.master.try_clone()?)?))
     }
 
     /// The device file that the client opens, `/dev/pts/…`.
@@ -168,7 +172,7 @@ impl Pty {
     }
 
     fn hung_up(&self) -> bool {
-        let mut fds = [PollFd::new(&self.receiver, PollFlags::IN)];
+        let mut fds = [PollFd::new(&self.master, PollFlags::IN)];
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::HUP)
     }
@@ -187,15 +191,22 @@ fn relink(path: &Path, link: &Path) -> io::Result<()> {
 
 impl Line for Pty {
     async fn opened(&mut self) {
-        while self.hung_up() {
+        loop {
             tokio::time::sleep(LOOK_EVERY).await;
+            if !self.hung_up()
+                && let Ok(line) = self.up()
+            {
+                self.line = Some(line);
+                return;
+            }
         }
     }
 
     async fn read(&self, octets: &mut [u8]) -> io::Result<usize> {
+        let Some((receiver, _)) = &self.line else { return Ok(0) };
         loop {
-            self.receiver.readable().await?;
-            match self.receiver.try_read(octets) {
+            receiver.readable().await?;
+            match receiver.try_read(octets) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // Nobody has the other end open.
                 Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => return Ok(0),
@@ -205,16 +216,21 @@ impl Line for Pty {
     }
 
     async fn write(&self, octets: &[u8]) -> io::Result<usize> {
+        let Some((_, sender)) = &self.line else { return Ok(octets.len()) };
         loop {
-            self.sender.writable().await?;
-            match self.sender.try_write(octets) {
+            sender.writable().await?;
+            match sender.try_write(octets) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return written,
             }
         }
     }
 
-    fn close(&mut self) {}
+    fn close(&mut self) {
+        self.line = None;
+        // What the last one left unread is not for the next one.
+        let _ = tcflush(&self.master, QueueSelector::IOFlush);
+    }
 }
 
 impl Drop for Pty {

@@ -7,7 +7,7 @@ use rumqttc::{
 use serde::Deserialize;
 use std::time::Duration;
 use stowage_base::{Code, Timestamp};
-use stowage_protocol::sorter_mqtt::{LAST_WILL, PAYLOAD_MAX, Run, STATE, Sorter, SorterSettings, TO_SORTER};
+use stowage_protocol::sorter_mqtt::{Delivery, LAST_WILL, PAYLOAD_MAX, Run, STATE, Sorter, SorterSettings, TO_SORTER};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -76,7 +76,9 @@ pub async fn sorter(
     stop: CancellationToken,
 ) {
     let base = format!("stowage/{}/sorter/{}/", link.site, link.id);
-    let mut machine = Machine { sorter: Sorter::new(settings), clock, events, delivered: 0, violations: 0 };
+    // Differs at each start, rises, and fits until 2106.
+    let boot = (clock.now().micros() / 1_000_000) as u32;
+    let mut machine = Machine { sorter: Sorter::new(settings).with_boot(boot), clock, events, violations: 0 };
     loop {
         let (client, eventloop) = client(&link, &base);
         let (tell, mut news) = mpsc::channel(WAITING_MAX);
@@ -172,19 +174,17 @@ struct Machine {
     sorter: Sorter,
     clock: Clock,
     events: Events,
-    /// Deliveries and violations told.
-    delivered: usize,
+    /// Violations told.
     violations: usize,
 }
 
 impl Machine {
     fn step<T>(&mut self, act: impl FnOnce(&mut Sorter, Timestamp) -> T) -> T {
         let result = act(&mut self.sorter, self.clock.now());
-        for delivery in &self.sorter.deliveries()[self.delivered..] {
-            let (item, code, chute) = (delivery.item, delivery.code.clone(), delivery.chute.clone());
-            self.events.tell(Event::Delivered { item, code, chute, outcome: delivery.outcome });
+        for delivery in self.sorter.take_deliveries() {
+            let Delivery { item, code, chute, outcome, .. } = delivery;
+            self.events.tell(Event::Delivered { item, code, chute, outcome });
         }
-        self.delivered = self.sorter.deliveries().len();
         for violation in &self.sorter.violations()[self.violations..] {
             self.events.tell(Event::Violation(format!("{violation:?}")));
         }
