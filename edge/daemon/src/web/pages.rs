@@ -77,7 +77,7 @@ async fn floor(State(app): State<App>) -> Html<String> {
         ("units", "Units in book"),
         ("tags", "Tags present"),
         ("open", "Discrepancies"),
-        ("rate", "Reads a second"),
+        ("rate", "Reads/s"),
         ("reads", "Tag reads"),
         ("intents", "Scans"),
         ("sorted", "Parcels"),

@@ -30,8 +30,8 @@ function render() {
 
 function renderTotals() {
   const open = view.discrepancies.length;
-  const rate = reads.length > 1 ? Math.round((reads.at(-1) - reads[0]) / (reads.length - 1)) : 0;
-  const totals = { ...view.totals, open, rate: Math.max(0, rate), facts: view.facts };
+  const rate = reads.length > 1 ? Math.max(0, Math.round((reads.at(-1) - reads[0]) / (reads.length - 1))) : "–";
+  const totals = { ...view.totals, open, rate, facts: view.facts };
   for (const node of document.querySelectorAll("[data-total]")) put(node, count(totals[node.dataset.total]));
   document.querySelector('[data-total="open"]').dataset.tone = open ? "warn" : "";
 }
