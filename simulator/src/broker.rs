@@ -1,5 +1,5 @@
 //! An MQTT broker in the process, for the demo and for tests. It keeps everything in RAM, knows no passwords, and so
-//! is no broker for a warehouse.
+//! is no broker for a warehouse. Clients set TCP_NODELAY: without it a QoS 1 round trip takes 40 ms, with it half a one.
 
 use crate::device::DeviceError;
 use rumqttd::{Broker, Config, ConnectionSettings, RouterConfig, ServerSettings};
@@ -57,4 +57,51 @@ pub fn start(address: SocketAddr) -> Result<(), DeviceError> {
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rumqttc::{Client, Event, MqttOptions, NetworkOptions, Packet, QoS};
+
+    /// A client whose first word is in.
+    fn client(id: &str, address: SocketAddr) -> (Client, rumqttc::Connection) {
+        let (client, mut connection) = Client::new(MqttOptions::new(id, address.ip().to_string(), address.port()), 10);
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        connection.eventloop.set_network_options(network);
+        let first = connection.recv().expect("open").expect("the broker answers");
+        assert!(matches!(first, Event::Incoming(Packet::ConnAck(_))), "{first:?}");
+        (client, connection)
+    }
+
+    fn until(connection: &mut rumqttc::Connection, wanted: impl Fn(&Packet) -> bool) -> Packet {
+        loop {
+            if let Event::Incoming(packet) = connection.recv().expect("open").expect("the broker stays")
+                && wanted(&packet)
+            {
+                return packet;
+            }
+        }
+    }
+
+    #[test]
+    fn hands_messages_on_and_keeps_what_is_retained() {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+        start(free).expect("the port is free");
+        assert!(matches!(start(free), Err(DeviceError::Listen { .. })), "taken now");
+        let (publisher, mut acks) = client("publisher", free);
+        publisher.publish("kept", QoS::AtLeastOnce, true, "1").expect("room");
+        until(&mut acks, |packet| matches!(packet, Packet::PubAck(_)));
+        let (subscriber, mut messages) = client("subscriber", free);
+        subscriber.subscribe("#", QoS::AtLeastOnce).expect("room");
+        let kept = until(&mut messages, |packet| matches!(packet, Packet::Publish(_)));
+        assert!(matches!(kept, Packet::Publish(message) if message.topic == "kept" && message.retain));
+        for round in 0..20 {
+            publisher.publish("live", QoS::AtLeastOnce, false, round.to_string()).expect("room");
+            until(&mut acks, |packet| matches!(packet, Packet::PubAck(_)));
+            let live = until(&mut messages, |packet| matches!(packet, Packet::Publish(_)));
+            assert!(matches!(live, Packet::Publish(message) if message.payload == round.to_string()));
+        }
+    }
 }

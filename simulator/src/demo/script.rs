@@ -68,8 +68,8 @@ impl Script {
         let stored = self.in_store();
         let full = self.floor.goods.len() >= GOODS_MANY;
         match self.below(100) {
+            _ if on_dock.len() >= 4 && self.below(3) > 0 => self.put_away(on_dock).await,
             0..30 if !full => self.arrive().await,
-            _ if !on_dock.is_empty() && self.below(3) > 0 => self.put_away(on_dock).await,
             30..40 => self.receive_heap().await,
             40..55 => self.count().await,
             55..65 if !on_dock.is_empty() => self.turn_back(on_dock).await,

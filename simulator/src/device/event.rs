@@ -133,6 +133,11 @@ impl Events {
         WeakEvents { clock: self.clock, listener: self.listener.downgrade() }
     }
 
+    /// The time that an event told now would have.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Tells an event. A listener that is gone hears nothing.
     pub fn tell(&self, event: Event) {
         let _ = self.listener.send(Told { event, at: self.clock.now() });

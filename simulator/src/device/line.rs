@@ -14,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use stowage_protocol::llrp::{self, Tree};
+use stowage_protocol::llrp::reader::{Profile, Reader};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream};
@@ -75,11 +75,7 @@ impl TcpPort {
 
     fn refuse(&self, mut stream: TcpStream) {
         self.events.tell(Event::Client(Client::Refused));
-        // Status 2: there is a client-initiated connection already.
-        let attempt = Tree::new("ConnectionAttemptEvent").set("Status", 2);
-        let data = Tree::new("ReaderEventNotificationData").with(Tree::new("UTCTimestamp")).with(attempt);
-        let mut refusal = Vec::new();
-        Tree::new("READER_EVENT_NOTIFICATION").with(data).encode(llrp::VERSION, 1, &mut refusal);
+        let refusal = Reader::new(Profile::fcc(1)).busy(self.events.now());
         tokio::spawn(async move {
             // It may be gone already.
             let _ = stream.write_all(&refusal).await;

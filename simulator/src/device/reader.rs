@@ -4,7 +4,7 @@ use super::line::Line;
 use super::{Client, Event, Events, Pty, Stage, TcpPort};
 use stowage_base::{Air, ReaderDevice, Timestamp};
 use stowage_core::site::DeviceIx;
-use stowage_mercury::{Module, ModuleSettings};
+use stowage_mercury::{Module, ModuleSettings, Opcode, Status};
 use stowage_protocol::llrp::reader::{Profile, Reader};
 use tokio_util::sync::CancellationToken;
 
@@ -137,10 +137,159 @@ impl Strict for Module {
     fn violations_from(&self, told: &mut usize) -> Vec<String> {
         let violations = self.violations();
         let count = violations.count as usize;
-        let last = violations.last.filter(|_| count > std::mem::replace(told, count));
-        let describe = |(opcode, status): (stowage_mercury::Opcode, stowage_mercury::Status)| {
-            format!("command {:02X}: refused with {:04X}", opcode.0, status.0)
-        };
+        let new = count > std::mem::replace(told, count);
+        // Who comes stops what may run, and can't know that a bootloader takes no such command: no fault.
+        let hello = (Opcode::CONTINUOUS, Status::UNKNOWN_OPCODE);
+        let last = violations.last.filter(|last| new && *last != hello);
+        let describe =
+            |(opcode, status): (Opcode, Status)| format!("command {:02X}: refused with {:04X}", opcode.0, status.0);
         last.map(describe).into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Clock, Told};
+    use crate::world::{AntennaSpec, ReaderSpec, Spot, World};
+    use rustix::fs::{Mode, OFlags};
+    use std::path::PathBuf;
+    use stowage_base::{Duration, Epc, ReaderEvent, ReaderSession, ReaderSink, TagRead, Visit};
+    use stowage_core::site::ZoneIx;
+    use stowage_protocol::llrp;
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::net::unix::pipe;
+    use tokio::sync::mpsc::UnboundedReceiver;
+
+    const DEVICE: DeviceIx = DeviceIx(0);
+
+    /// A tag before the second of two antennas.
+    fn stage(clock: Clock) -> (Stage, Epc) {
+        let mut world = World::new(1);
+        let spot = world.add_spot(Spot { outer: ZoneIx(0), inner: ZoneIx(1) });
+        let antennas = [(1, -1_000), (2, 1_000)].map(|(port, x_mm)| AntennaSpec { port, spot, x_mm });
+        world.add_reader(ReaderSpec { antennas: antennas.into(), ..ReaderSpec::fcc(DEVICE) });
+        let epc = Epc::from_hex("30395DFA81B7D84000000001").expect("24 digits");
+        world.place(clock.now(), epc, DEVICE, 2, 1_500).expect("there is antenna 2");
+        (Stage::new(clock, world), epc)
+    }
+
+    #[derive(Default)]
+    struct Heard {
+        out: Vec<u8>,
+        reads: Vec<TagRead>,
+    }
+
+    impl ReaderSink for Heard {
+        fn send(&mut self, octets: &[u8]) {
+            self.out.extend_from_slice(octets);
+        }
+        fn read(&mut self, read: &TagRead) {
+            self.reads.push(*read);
+        }
+        fn visit(&mut self, _visit: &Visit) {}
+        fn event(&mut self, _event: ReaderEvent) {}
+    }
+
+    /// Drives the edge's session over `line` until it has read the tag strongest at antenna 2.
+    async fn read_the_tag(
+        mut session: impl ReaderSession,
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+        clock: Clock,
+        epc: Epc,
+    ) {
+        let mut heard = Heard::default();
+        let mut octets = [0; 4_096];
+        session.connected(clock.now(), &mut heard);
+        while !heard.reads.iter().any(|read| read.antenna == 2) {
+            let out = std::mem::take(&mut heard.out);
+            to.write_all(&out).await.expect("the line is open");
+            tokio::select! {
+                count = from.read(&mut octets) => {
+                    let count = count.expect("the line is open");
+                    assert!(count > 0, "the device has closed the line");
+                    session.receive(clock.now(), &octets[..count], &mut heard);
+                }
+                () = clock.sleep_until(session.next_deadline()) => session.tick(clock.now(), &mut heard),
+            }
+        }
+        assert!(heard.reads.iter().all(|read| read.epc == epc));
+    }
+
+    async fn hear(told: &mut UnboundedReceiver<Told>, client: Client) {
+        let event = told.recv().await.expect("the device runs").event;
+        assert_eq!(event, Event::Client(client));
+    }
+
+    #[tokio::test]
+    async fn an_llrp_client_reads_a_tag_and_a_second_one_is_refused() {
+        let clock = Clock::start();
+        let (events, mut told) = Events::new(clock);
+        let (stage, epc) = stage(clock);
+        let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let port = TcpPort::listen("the reader", any, events.clone()).await.expect("a port is free");
+        let address = port.address().expect("it listens");
+        let taken = TcpPort::listen("the reader", address, events.clone()).await.expect_err("taken");
+        assert!(taken.to_string().contains("taken by another program"), "{taken}");
+        let stop = CancellationToken::new();
+        let reader = tokio::spawn(llrp(port, Profile::fcc(2), stage, DEVICE, events, stop.clone()));
+        for _ in 0..2 {
+            let line = TcpStream::connect(address).await.expect("it listens");
+            hear(&mut told, Client::Connected).await;
+            let mut second = TcpStream::connect(address).await.expect("it listens");
+            let mut refusal = Vec::new();
+            second.read_to_end(&mut refusal).await.expect("it is told");
+            // ConnectionAttemptEvent with status 2.
+            assert!(refusal.ends_with(&[1, 0, 0, 6, 0, 2]), "{refusal:02X?}");
+            hear(&mut told, Client::Refused).await;
+            let antenna = |port| llrp::client::AntennaSettings { port, power_cdbm: Some(3_000) };
+            let settings = llrp::client::Settings {
+                antennas: vec![antenna(1), antenna(2)],
+                dwell: Duration::from_millis(20),
+                keepalive: Duration::from_secs(5),
+                session: 1,
+                population: 4,
+                mode: None,
+                report_every: 0,
+            };
+            let session = llrp::Client::new(settings).expect("good settings");
+            let (from, to) = line.into_split();
+            read_the_tag(session, from, to, clock, epc).await;
+            hear(&mut told, Client::Disconnected).await;
+        }
+        stop.cancel();
+        reader.await.expect("it ends");
+    }
+
+    #[tokio::test]
+    async fn a_mercury_client_reads_a_tag_and_comes_again() {
+        let clock = Clock::start();
+        let (events, mut told) = Events::new(clock);
+        let (stage, epc) = stage(clock);
+        let folder = tempfile::tempdir().expect("a folder");
+        let link: PathBuf = folder.path().join("new").join("module");
+        let pty = Pty::open(Some(&link)).expect("there is a pseudo-terminal");
+        let stop = CancellationToken::new();
+        let settings = ModuleSettings { ports: 2, ..ModuleSettings::default() };
+        let module = tokio::spawn(mercury(pty, settings, stage, DEVICE, events, stop.clone()));
+        for _ in 0..2 {
+            let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK;
+            let line = rustix::fs::open(&link, flags, Mode::empty()).expect("the link leads there");
+            let from = pipe::Receiver::from_owned_fd_unchecked(line.try_clone().expect("a free descriptor"));
+            let to = pipe::Sender::from_owned_fd_unchecked(line);
+            hear(&mut told, Client::Connected).await;
+            let session = stowage_mercury::Client::new(stowage_mercury::Settings {
+                region: stowage_mercury::Region::EUROPE_3,
+                read_power_cdbm: 2_700,
+                antennas: stowage_mercury::Antennas::new(&[1, 2]).expect("two antennas"),
+            });
+            read_the_tag(session, from.expect("a line"), to.expect("a line"), clock, epc).await;
+            hear(&mut told, Client::Disconnected).await;
+        }
+        stop.cancel();
+        module.await.expect("it ends");
+        assert!(!link.is_symlink(), "the link goes with it");
     }
 }

@@ -1,0 +1,275 @@
+//! The edge while it runs: the engine and its ends of all sessions, wired as the daemon wires them, without its threads
+//! and sockets.
+
+use super::line::Packet;
+use stowage::adapt::reader::{self, Points};
+use stowage::adapt::scanner::{self, Catalogue, RETRY, Standing};
+use stowage::adapt::sorter::{self, Said};
+use stowage::config::{self, DeviceKind};
+use std::sync::Arc;
+use stowage_base::{Code, Intent, ReaderEvent, ReaderSession, ReaderSink, TagRead, Timestamp, Visit};
+use stowage_core::commit::Stored;
+use stowage_core::input::DeviceEvent;
+use stowage_core::site::DeviceIx;
+use stowage_core::{Effect, Engine, Input, Site};
+use stowage_link::{Change, EdgeEnd, EdgeSink, EnrolmentKey, Feed, Progress, Random, Why};
+use stowage_protocol::{llrp, sorter_mqtt};
+
+/// The engine and its ends of all sessions.
+pub(super) struct Edge {
+    pub(super) engine: Engine,
+    /// By device.
+    seats: Vec<Seat>,
+    catalogue: Catalogue,
+    /// Differs at each start.
+    boot: u32,
+}
+
+enum Seat {
+    Llrp(Box<llrp::Client>, Points),
+    Mercury(Box<stowage_mercury::Client>, Points),
+    Sorter(Box<sorter_mqtt::Edge>),
+    Scanner { code: Code, key: EnrolmentKey, standing: Standing, end: Box<EdgeEnd> },
+}
+
+/// What happens to a session.
+pub(super) enum Step {
+    Connected(Random),
+    Arrived(Packet),
+    Tick,
+    Disconnected,
+    Effect(Effect),
+}
+
+impl Edge {
+    /// Starts on what a journal holds, before anything is recorded.
+    ///
+    /// # Errors
+    /// A stored row makes no sense, or a device's settings can't be.
+    pub(super) fn new(config: &config::Edge, site: &Arc<Site>, stored: Stored, boot: u32) -> Result<Self, String> {
+        let engine = Engine::new(Arc::clone(site), stored)?;
+        let mut seats = Vec::new();
+        for (index, device) in config.devices.iter().enumerate() {
+            let ix = DeviceIx(index as u16);
+            seats.push(match &device.kind {
+                DeviceKind::Llrp { antennas, dwell, session, population, .. } => {
+                    let settings = reader::llrp(antennas, *dwell, *session, *population);
+                    let client = llrp::Client::new(settings).map_err(|error| format!("{}: {error}", device.id))?;
+                    Seat::Llrp(Box::new(client), Points::of(site, ix))
+                }
+                DeviceKind::Mercury { antennas, region, .. } => {
+                    let settings = reader::mercury(antennas, *region);
+                    let settings = settings.ok_or_else(|| format!("{}: antennas are ports 1 to 16", device.id))?;
+                    Seat::Mercury(Box::new(stowage_mercury::Client::new(settings)), Points::of(site, ix))
+                }
+                DeviceKind::SorterMqtt { .. } => {
+                    Seat::Sorter(Box::new(sorter_mqtt::Edge::new(sorter_mqtt::EdgeSettings::default())))
+                }
+                DeviceKind::Scanner { key } => Seat::Scanner {
+                    code: device.id.clone(),
+                    key: *key.expose(),
+                    standing: Standing::new(engine.answered(ix)),
+                    end: Box::new(EdgeEnd::new()),
+                },
+            });
+        }
+        Ok(Self { engine, seats, catalogue: Catalogue::of(site), boot })
+    }
+
+    /// What the session of `device` makes of a step: what it says goes to the engine, what it sends is returned.
+    pub(super) fn step(&mut self, now: Timestamp, device: usize, step: Step) -> Vec<Packet> {
+        let Self { engine, seats, catalogue, boot } = self;
+        let ix = DeviceIx(device as u16);
+        let mut out = Vec::new();
+        match &mut seats[device] {
+            Seat::Llrp(session, points) => read(&mut **session, step, Ear { now, ix, engine, points, out: &mut out }),
+            Seat::Mercury(session, points) => {
+                read(&mut **session, step, Ear { now, ix, engine, points, out: &mut out });
+            }
+            Seat::Sorter(session) => {
+                let mut sink = Belt { now, ix, engine, out: &mut out };
+                match step {
+                    Step::Connected(_) => session.connected(now, &mut sink),
+                    Step::Arrived(packet) => session.receive(now, &packet.topic, &packet.octets, &mut sink),
+                    Step::Tick => session.tick(now, &mut sink),
+                    Step::Disconnected => session.disconnected(now, &mut sink),
+                    Step::Effect(Effect::Divert { boot, item, chute, deadline, .. }) => {
+                        session.divert(now, sorter_mqtt::Order { boot, item, chute, deadline }, &mut sink);
+                    }
+                    Step::Effect(Effect::Recorded { boot, item, .. }) => session.recorded(boot, item),
+                    Step::Effect(_) => {}
+                }
+            }
+            Seat::Scanner { code, key, standing, end } => {
+                if let Step::Effect(effect) = &step {
+                    standing.effect(effect);
+                }
+                let key = *key;
+                let mut sink = Hand { now, ix, code, key, engine, standing, catalogue, boot: *boot, out: &mut out };
+                match step {
+                    Step::Connected(random) => end.connected(now, random),
+                    Step::Arrived(packet) => end.receive(now, &packet.octets, &mut sink),
+                    Step::Tick => end.tick(now, &mut sink),
+                    Step::Disconnected => end.disconnected(&mut sink),
+                    Step::Effect(Effect::Answer { seq, verdict, .. }) => end.answer(seq, &verdict, &mut sink),
+                    Step::Effect(Effect::Refuse { seq, .. }) => end.refuse(seq, RETRY, &mut sink),
+                    Step::Effect(_) => end.news(now, &mut sink),
+                }
+            }
+        }
+        out
+    }
+
+    /// When a session wants a tick.
+    pub(super) fn next_deadline(&self, device: usize) -> Option<Timestamp> {
+        match &self.seats[device] {
+            Seat::Llrp(session, _) => session.next_deadline(),
+            Seat::Mercury(session, _) => session.next_deadline(),
+            Seat::Sorter(session) => session.next_deadline(),
+            Seat::Scanner { end, .. } => end.next_deadline(),
+        }
+    }
+
+    /// A session has given up its connection.
+    pub(super) fn over(&self, device: usize) -> bool {
+        match &self.seats[device] {
+            Seat::Llrp(session, _) => session.over(),
+            Seat::Mercury(session, _) => session.over(),
+            Seat::Sorter(_) => false,
+            Seat::Scanner { end, .. } => end.over().is_some(),
+        }
+    }
+}
+
+fn read(session: &mut impl ReaderSession, step: Step, mut ear: Ear<'_>) {
+    let now = ear.now;
+    match step {
+        Step::Connected(_) => session.connected(now, &mut ear),
+        Step::Arrived(packet) => session.receive(now, &packet.octets, &mut ear),
+        Step::Tick => session.tick(now, &mut ear),
+        Step::Disconnected => session.disconnected(now, &mut ear),
+        Step::Effect(_) => {}
+    }
+}
+
+/// What a reader's session tells.
+struct Ear<'a> {
+    now: Timestamp,
+    ix: DeviceIx,
+    engine: &'a mut Engine,
+    points: &'a Points,
+    out: &'a mut Vec<Packet>,
+}
+
+impl ReaderSink for Ear<'_> {
+    fn send(&mut self, octets: &[u8]) {
+        self.out.push(Packet { topic: String::new(), octets: octets.to_vec() });
+    }
+
+    fn read(&mut self, read: &TagRead) {
+        if let Some(point) = self.points.get(read.antenna) {
+            self.engine.read(self.now, point, read);
+        }
+    }
+
+    fn visit(&mut self, visit: &Visit) {
+        if let Some(point) = self.points.get(visit.antenna) {
+            self.engine.input(self.now, Input::Visit { point, visit: *visit });
+        }
+    }
+
+    fn event(&mut self, event: ReaderEvent) {
+        self.engine.input(self.now, Input::Device { device: self.ix, event: reader::event(event) });
+    }
+}
+
+/// What a sorter's session tells.
+struct Belt<'a> {
+    now: Timestamp,
+    ix: DeviceIx,
+    engine: &'a mut Engine,
+    out: &'a mut Vec<Packet>,
+}
+
+impl sorter_mqtt::Sink for Belt<'_> {
+    fn publish(&mut self, topic: &str, payload: Vec<u8>) {
+        self.out.push(Packet { topic: topic.to_owned(), octets: payload });
+    }
+
+    fn event(&mut self, event: sorter_mqtt::Event) {
+        let (now, ix) = (self.now, self.ix);
+        sorter::event(event, |said| {
+            let input = match said {
+                Said::Device(event) => Input::Device { device: ix, event },
+                Said::Sorter(event) => Input::Sorter { sorter: ix, event },
+            };
+            self.engine.input(now, input);
+        });
+    }
+}
+
+/// What a scanner's session tells, and asks.
+struct Hand<'a> {
+    now: Timestamp,
+    ix: DeviceIx,
+    code: &'a Code,
+    key: EnrolmentKey,
+    engine: &'a mut Engine,
+    standing: &'a mut Standing,
+    catalogue: &'a Catalogue,
+    boot: u32,
+    out: &'a mut Vec<Packet>,
+}
+
+impl Hand<'_> {
+    fn device(&mut self, event: DeviceEvent) {
+        self.engine.input(self.now, Input::Device { device: self.ix, event });
+    }
+}
+
+impl EdgeSink for Hand<'_> {
+    fn send(&mut self, octets: &[u8]) {
+        self.out.push(Packet { topic: String::new(), octets: octets.to_vec() });
+    }
+
+    fn key(&mut self, device: &Code) -> Option<EnrolmentKey> {
+        (device == self.code).then_some(self.key)
+    }
+
+    fn up(&mut self, _device: &Code) -> Progress {
+        self.device(DeviceEvent::Up);
+        self.standing.up()
+    }
+
+    fn down(&mut self, why: Why) {
+        self.device(DeviceEvent::Down(scanner::down(why).into()));
+    }
+
+    fn intent(&mut self, intent: Intent) {
+        self.standing.taken(intent.seq);
+        self.engine.input(self.now, Input::Intent { scanner: self.ix, intent });
+    }
+
+    fn repeated(&mut self, intent: Intent) {
+        self.engine.input(self.now, Input::Intent { scanner: self.ix, intent });
+    }
+
+    fn lost(&mut self, _acked: u32, answered: u32) {
+        self.engine.input(self.now, Input::Lost { scanner: self.ix, answered });
+        self.standing.lost(answered);
+    }
+
+    fn epoch(&mut self, feed: Feed) -> u32 {
+        match feed {
+            Feed::Catalogue => self.catalogue.epoch(),
+            Feed::Tasks => self.boot,
+        }
+    }
+
+    fn change_after(&mut self, feed: Feed, version: u32) -> Option<(u32, Change)> {
+        match feed {
+            Feed::Catalogue => self.catalogue.change_after(version),
+            Feed::Tasks => self.standing.task_after(version),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The devices' own ends.
+
+use super::line::Packet;
+use super::worker::Worker;
+use crate::world::World;
+use stowage::config::{self, DeviceKind};
+use stowage_base::{Air, Duration, ReaderDevice, Timestamp};
+use stowage_core::site::DeviceIx;
+use stowage_link::Random;
+use stowage_mercury::{Module, ModuleSettings, Region};
+use stowage_protocol::llrp::reader::{Profile, Reader};
+use stowage_protocol::sorter_mqtt::{self, Sorter, SorterSettings};
+
+/// The belt of every simulated sorter.
+pub(super) const TO_DECISION: Duration = Duration::from_millis(1_500);
+const TO_CHUTES: Duration = Duration::from_millis(1_000);
+const BETWEEN_CHUTES: Duration = Duration::from_millis(500);
+
+/// The simulated module knows all of these radio rules.
+const REGIONS: &[Region] = &[
+    Region::NORTH_AMERICA,
+    Region::NORTH_AMERICA_2,
+    Region::NORTH_AMERICA_3,
+    Region::EUROPE,
+    Region::EUROPE_2,
+    Region::EUROPE_3,
+    Region::INDIA,
+    Region::JAPAN,
+    Region::KOREA,
+    Region::KOREA_2,
+    Region::CHINA,
+    Region::CHINA_840,
+    Region::AUSTRALIA,
+    Region::NEW_ZEALAND,
+];
+
+/// A device.
+pub(super) enum Far {
+    Llrp(Box<Reader>),
+    Mercury(Box<Module>),
+    Sorter(Box<Sorter>),
+    Scanner(Box<Worker>),
+}
+
+impl Far {
+    /// The device as `config` says that it should be.
+    pub(super) fn new(config: &config::Device, number: usize) -> Self {
+        let ports = |antennas: &[config::Antenna]| antennas.iter().map(|antenna| antenna.port).max().unwrap_or(1);
+        match &config.kind {
+            DeviceKind::Llrp { antennas, .. } => {
+                let profile = Profile { impinj: true, ..Profile::fcc(ports(antennas)) };
+                Self::Llrp(Box::new(Reader::new(profile)))
+            }
+            DeviceKind::Mercury { antennas, .. } => {
+                let ports = u8::try_from(ports(antennas)).unwrap_or(u8::MAX);
+                let settings = ModuleSettings { ports, regions: REGIONS, ..ModuleSettings::default() };
+                Self::Mercury(Box::new(Module::new(settings)))
+            }
+            DeviceKind::SorterMqtt { chutes, hospital, .. } => Self::Sorter(Box::new(Sorter::new(SorterSettings {
+                chutes: chutes.clone(),
+                hospital: hospital.clone(),
+                to_decision: TO_DECISION,
+                to_chutes: TO_CHUTES,
+                between_chutes: BETWEEN_CHUTES,
+            }))),
+            DeviceKind::Scanner { key } => {
+                Self::Scanner(Box::new(Worker::new(config.id.clone(), *key.expose(), number)))
+            }
+        }
+    }
+
+    pub(super) fn connected(&mut self, now: Timestamp, random: Random) -> Vec<Packet> {
+        let mut out = Vec::new();
+        match self {
+            Self::Llrp(reader) => reader.connected(now, &mut |octets| out.push(stream(octets))),
+            Self::Mercury(module) => module.connected(now, &mut |octets| out.push(stream(octets))),
+            Self::Sorter(sorter) => sorter.connected(now, &mut |topic, octets| out.push(message(topic, octets))),
+            Self::Scanner(worker) => out = worker.connected(now, random),
+        }
+        out
+    }
+
+    pub(super) fn receive(&mut self, now: Timestamp, packet: &Packet, world: &mut World, ix: DeviceIx) -> Vec<Packet> {
+        let mut out = Vec::new();
+        let octets = &packet.octets;
+        match self {
+            Self::Llrp(reader) => {
+                reader.receive(now, octets, &mut world.air(ix), &mut |octets| out.push(stream(octets)))
+            }
+            Self::Mercury(module) => {
+                module.receive(now, octets, &mut world.air(ix), &mut |octets| out.push(stream(octets)));
+            }
+            Self::Sorter(sorter) => {
+                let send = &mut |topic: &str, octets: &[u8]| out.push(message(topic, octets));
+                sorter.receive(now, &packet.topic, octets, send);
+            }
+            Self::Scanner(worker) => out = worker.receive(now, octets),
+        }
+        out
+    }
+
+    pub(super) fn tick(&mut self, now: Timestamp, world: &mut World, ix: DeviceIx) -> Vec<Packet> {
+        let mut out = Vec::new();
+        let mut air = world.air(ix);
+        let air: &mut dyn Air = &mut air;
+        match self {
+            Self::Llrp(reader) => reader.tick(now, air, &mut |octets| out.push(stream(octets))),
+            Self::Mercury(module) => module.tick(now, air, &mut |octets| out.push(stream(octets))),
+            Self::Sorter(sorter) => sorter.tick(now, &mut |topic, octets| out.push(message(topic, octets))),
+            Self::Scanner(worker) => out = worker.tick(now),
+        }
+        out
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        match self {
+            Self::Llrp(reader) => reader.next_deadline(),
+            Self::Mercury(module) => module.next_deadline(),
+            Self::Sorter(sorter) => sorter.next_deadline(),
+            Self::Scanner(worker) => worker.next_deadline(),
+        }
+    }
+
+    pub(super) fn disconnected(&mut self, now: Timestamp) {
+        match self {
+            Self::Llrp(reader) => reader.disconnected(now),
+            Self::Mercury(module) => module.disconnected(now),
+            Self::Sorter(sorter) => sorter.disconnected(now),
+            Self::Scanner(worker) => worker.disconnected(now),
+        }
+    }
+
+    pub(super) fn over(&self) -> bool {
+        match self {
+            Self::Llrp(reader) => reader.over(),
+            Self::Mercury(module) => module.over(),
+            Self::Sorter(_) => false,
+            Self::Scanner(worker) => worker.over(),
+        }
+    }
+
+    /// What it was sent and should not have been.
+    pub(super) fn violations(&self) -> Vec<String> {
+        match self {
+            Self::Llrp(reader) => {
+                let told = |violation: &stowage_protocol::llrp::reader::Violation| {
+                    format!("message type {}: {}", violation.kind, violation.what)
+                };
+                reader.violations().iter().map(told).collect()
+            }
+            Self::Mercury(module) => {
+                let violations = module.violations();
+                let told = |(opcode, status): (stowage_mercury::Opcode, stowage_mercury::Status)| {
+                    format!("{} commands refused, the last {:02X} with {:04X}", violations.count, opcode.0, status.0)
+                };
+                violations.last.map(told).into_iter().collect()
+            }
+            Self::Sorter(sorter) => sorter.violations().iter().map(|violation| format!("{violation:?}")).collect(),
+            Self::Scanner(_) => Vec::new(),
+        }
+    }
+}
+
+fn stream(octets: &[u8]) -> Packet {
+    Packet { topic: String::new(), octets: octets.to_vec() }
+}
+
+/// A message of a sorter.
+pub(super) fn message(topic: &str, octets: &[u8]) -> Packet {
+    Packet { topic: topic.to_owned(), octets: octets.to_vec() }
+}
+
+/// What the broker says of a sorter that is gone.
+pub(super) fn last_will() -> Packet {
+    message(sorter_mqtt::STATE, sorter_mqtt::LAST_WILL.as_bytes())
+}
