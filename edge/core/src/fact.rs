@@ -218,6 +218,8 @@ pub struct CommandPlanned {
     pub boot: u32,
     /// The machine's number for the item.
     pub item: u32,
+    /// What was read of the item, if anything.
+    pub parcel: Option<Code>,
     /// Goal.
     pub chute: Code,
     /// Not sent after this.

@@ -115,10 +115,6 @@ impl Step<'_> {
             return Reconciled::default();
         }
         let settled = self.clerk.settle(&epc, SettledBy::Radio);
-        let reason = match &book {
-            Some(book) => format!("the book has it at {book}, the radio in {world}: {}", self.decision.reason),
-            None => format!("the book does not have it, the radio hears it in {world}: {}", self.decision.reason),
-        };
         let body = Body::DiscrepancyOpened(DiscrepancyOpened {
             epc,
             sku: goods.map(|goods| goods.sku.clone()),
@@ -127,7 +123,8 @@ impl Step<'_> {
             confidence: self.decision.confidence,
             action,
         });
-        let opened = self.clerk.record(Some(identity::name(&epc)), Some(world), Some(reason), body);
+        let opened =
+            self.clerk.record(Some(identity::name(&epc)), Some(world), Some(self.decision.reason.clone()), body);
         Reconciled { opened: Some(opened), settled, foreign: false }
     }
 }

@@ -55,7 +55,8 @@ pub fn scanned(
     clerk.act = Act { who: None, when: now, cause: Some(Cause::Seq(seq)) };
     let (chute, why) = destination(clerk.state(), site, full, at.sorter, at.code.as_ref());
     let (command, deadline) = (id.clone(), at.decide_by);
-    let planned = CommandPlanned { command, target: device, boot, item, chute: chute.clone(), deadline };
+    let (parcel, goal) = (at.code, chute.clone());
+    let planned = CommandPlanned { command, target: device, boot, item, parcel, chute: goal, deadline };
     clerk.record(Some(what), Some(chute), Some(why), Body::CommandPlanned(planned));
     if deadline <= now {
         missed(recorder, site, now, &id, "it was reported after its decision point");
@@ -110,18 +111,22 @@ fn open<'a>(state: &'a State, id: &str) -> Option<&'a Command> {
 struct Step<'a> {
     clerk: Clerk<'a>,
     id: &'a str,
+    /// The parcel's code; the command's id where none was read.
+    what: String,
 }
 
 impl<'a> Step<'a> {
     fn of(recorder: &'a mut Recorder, site: &'a Site, now: Timestamp, id: &'a str) -> Option<Self> {
-        let who = Some(format!("device:{}", open(recorder.state(), id)?.target));
+        let command = open(recorder.state(), id)?;
+        let who = Some(format!("device:{}", command.target));
+        let what = command.parcel.as_ref().map_or(id, |code| code.as_str()).to_owned();
         let act = Act { who, when: now, cause: Some(Cause::Command(id.to_owned())) };
-        Some(Self { clerk: Clerk { recorder, site, now, act }, id })
+        Some(Self { clerk: Clerk { recorder, site, now, act }, id, what })
     }
 
     fn write(&mut self, chute: Option<Code>, why: Option<String>, body: fn(CommandStep) -> Body) {
         let step = CommandStep { command: self.id.to_owned(), chute: chute.clone() };
-        self.clerk.record(Some(self.id.to_owned()), chute, why, body(step));
+        self.clerk.record(Some(self.what.clone()), chute, why, body(step));
     }
 
     fn reach(&mut self, state: CommandState, body: fn(CommandStep) -> Body) {

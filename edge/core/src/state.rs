@@ -128,6 +128,8 @@ pub struct Command {
     pub boot: u32,
     /// The machine's number for the item.
     pub item: u32,
+    /// What was read of the item, if anything.
+    pub parcel: Option<Code>,
     /// Goal.
     pub chute: Code,
     /// Not sent after this.
@@ -267,6 +269,7 @@ impl State {
                     target: planned.target.clone(),
                     boot: planned.boot,
                     item: planned.item,
+                    parcel: planned.parcel.clone(),
                     chute: planned.chute.clone(),
                     deadline: planned.deadline,
                     state: CommandState::Planned,

@@ -345,8 +345,9 @@ fn a_move_past_the_policy_is_a_discrepancy_that_a_scan_settles() {
     let effects = bench.commit();
     assert_eq!(bench.kinds_after(seen), ["presence.moved", "discrepancy.opened"]);
     let opened = bench.facts.last().expect("a fact");
-    let why = opened.why.clone().unwrap_or_default();
-    assert!(why.contains("A-1") && why.contains("DOCK"), "{why}");
+    assert!(opened.why.as_ref().is_some_and(|why| why.contains("GATE")), "{opened:?}");
+    let Body::DiscrepancyOpened(opened) = &opened.body else { panic!("{opened:?}") };
+    assert_eq!((opened.book.as_deref(), opened.world.as_str()), (Some("A-1"), "DOCK"));
     assert!(matches!(effects[..], [Effect::AddTask { key: TextKey::CheckItem, .. }]), "{effects:?}");
     assert_eq!(bench.place(mug(5)).as_deref(), Some("A-1"), "the book waits for a person");
 
@@ -420,6 +421,7 @@ fn a_parcel_is_commanded_after_its_facts_are_durable_and_each_step_is_a_fact() {
     assert_eq!(bench.commit(), [recorded.clone(), recorded]);
     let wanted = ["parcel.scanned", "command.planned", "command.sent", "command.acknowledged", "command.confirmed"];
     assert_eq!(bench.kinds_after(2), wanted, "and the repeat is no news");
+    assert!(bench.facts[2..].iter().all(|fact| fact.what.as_deref() == Some("P1")), "each is about the parcel");
 }
 
 #[test]

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 
 /// Check configuration files; report every fault at once
 ///
-/// A file with `kind = "edge"` is checked together with the site that it names. Nothing is started.
+/// A file with `kind = "edge"` is checked together with the site that it names, one with `kind = "scenario"` with its
+/// edge. Nothing is started.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// edge.toml, site.toml, in any number and order
+    /// edge.toml, site.toml, scenario.toml, in any number and order
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use stowage_base::{Code, Duration};
 use stowage_core::Site;
 use stowage_core::site;
-use stowage_mercury::Region;
+use stowage_mercury::{Antennas, Region};
 
 /// An edge as checked: nothing in it can be wrong any more, except the world.
 #[derive(Debug, Clone)]
@@ -61,12 +61,10 @@ pub enum DeviceKind {
         path: PathBuf,
         /// Baud rate, 9,600 to 921,600.
         baud: u32,
-        /// The antennas to use, at least one, by port.
-        antennas: Vec<Antenna>,
-        /// How long each antenna looks before the next one's turn, 10 ms to 60 s.
-        dwell: Duration,
-        /// Gen2 inventory session, 0 to 3.
-        session: u8,
+        /// The antenna ports to use, at least one; the module takes them by turns.
+        antennas: Antennas,
+        /// Transmit power at each of them in 1/100 dBm, 0 to 3,300.
+        power_cdbm: u16,
         /// Radio rules to obey.
         region: Region,
     },
@@ -86,7 +84,7 @@ pub enum DeviceKind {
     },
 }
 
-/// One antenna of a reader.
+/// One antenna of an LLRP reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Antenna {
     /// Port on the reader, 1 to 64.
@@ -284,16 +282,19 @@ fn devices(root: &mut Section<'_>) -> Devices {
             Kind::Mercury => {
                 section.require(&[
                     ("url", "serial:///dev/… with the port's device file"),
-                    ("antennas", ANTENNAS),
+                    ("antennas", "the ports to use, such as [1, 2]"),
+                    ("power_dbm", "the power at each antenna, 0 to 33"),
                     ("region", r#"the radio rules of the place, such as "eu3" or "na""#),
                 ]);
                 let (path, baud) = url(&mut section, url::serial).unwrap_or_default();
                 DeviceKind::Mercury {
                     path,
                     baud,
-                    antennas: antennas(&mut section, index, &mut devices.antennas),
-                    dwell: dwell(&mut section),
-                    session: session(&mut section),
+                    antennas: ports(&mut section, index, &mut devices.antennas),
+                    // In range, and so not below zero.
+                    power_cdbm: section
+                        .power_cdbm("power_dbm", 0..=3_300)
+                        .map_or(0, |power| power.value.unsigned_abs()),
                     region: section.choice("region", REGIONS).map_or(Region::EUROPE_3, |region| region.value),
                 }
             }
@@ -355,6 +356,35 @@ fn antennas(section: &mut Section<'_>, device: usize, places: &mut BTreeMap<(usi
     }
     antennas.sort_by_key(|antenna| antenna.port);
     antennas
+}
+
+/// The antenna ports of a UART module.
+fn ports(section: &mut Section<'_>, device: usize, places: &mut BTreeMap<(usize, u16), At>) -> Antennas {
+    let file = section.file;
+    let mut ports: Vec<u8> = Vec::new();
+    for port in section.numbers("antennas") {
+        match u8::try_from(port.value).ok().filter(|port| (1..=16).contains(port)) {
+            None => file.fault(&port.at, "out of range: give 1 to 16"),
+            Some(number) if places.insert((device, number.into()), port.at.clone()).is_some() => {
+                file.fault(&port.at, "is given twice");
+            }
+            Some(number) => ports.push(number),
+        }
+    }
+    let at_least_one = if ports.is_empty() { &[1] } else { &ports[..] };
+    // Each in range, once, at least one.
+    Antennas::new(at_least_one).unwrap_or_else(|| unreachable!("ports were checked: {ports:?}"))
+}
+
+impl DeviceKind {
+    /// The antenna ports of a reader; `None` for other devices.
+    pub(super) fn ports(&self) -> Option<Vec<u16>> {
+        match self {
+            Self::Llrp { antennas, .. } => Some(antennas.iter().map(|antenna| antenna.port).collect()),
+            Self::Mercury { antennas, .. } => Some(antennas.ports().iter().copied().map(u16::from).collect()),
+            Self::SorterMqtt { .. } | Self::Scanner { .. } => None,
+        }
+    }
 }
 
 fn chutes(section: &mut Section<'_>) -> (Vec<Code>, Code) {

@@ -1,12 +1,13 @@
-//! Configuration: `edge.toml` and `site.toml`, read whole, checked whole, every fault reported at once.
+//! Configuration: `edge.toml`, `site.toml` and `scenario.toml`, read whole, checked whole, every fault reported at once.
 //!
 //! Two steps: what is *written* (any value of the right shape, with its line) and what is *checked*
-//! ([`Edge`], [`Site`]), which can't be wrong any more, so nobody asks again. Paths in a file are relative to it.
+//! ([`Edge`], [`Site`], [`Scenario`]), which can't be wrong any more, so nobody asks again. Paths in a file are relative to it.
 //! Nothing here opens a socket or a port.
 
 mod edge;
 mod fault;
 mod read;
+mod scenario;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod url;
 
 pub use edge::{Antenna, Device, DeviceKind, Edge, Follower, FollowerKind, Secret};
 pub use fault::{Fault, Faults, FileFaults};
+pub use scenario::{FaultRates, Load, Scenario};
 pub use url::Broker;
 
 pub(crate) use fault::count;
@@ -41,6 +43,17 @@ pub fn load_edge(path: &Path) -> Result<Edge, Faults> {
 pub fn load_site(path: &Path) -> Result<Site, Faults> {
     match load(path, &[Kind::Site]) {
         (Some(Loaded::Site(site)), _) => Ok(*site),
+        (_, checked) => Err(faults(checked)),
+    }
+}
+
+/// Reads and checks a scenario's file, the edge's that it names and the site's that this one names.
+///
+/// # Errors
+/// Every fault of the three files.
+pub fn load_scenario(path: &Path) -> Result<Scenario, Faults> {
+    match load(path, &[Kind::Scenario]) {
+        (Some(Loaded::Scenario(scenario)), _) => Ok(*scenario),
         (_, checked) => Err(faults(checked)),
     }
 }
@@ -75,6 +88,8 @@ pub enum Kind {
     Edge,
     /// A warehouse.
     Site,
+    /// What the simulator lets happen around an edge.
+    Scenario,
 }
 
 impl Kind {
@@ -83,17 +98,19 @@ impl Kind {
         match self {
             Self::Edge => "edge",
             Self::Site => "site",
+            Self::Scenario => "scenario",
         }
     }
 }
 
-/// Checks each file, and with an edge's file the site's that it names. Such a site is not checked by itself as well:
-/// with an edge more can be said about it.
+/// Checks each file, and with an edge's or a scenario's file those that it names. What another file names is not
+/// checked by itself as well: with that file more can be said about it.
 pub fn check(paths: &[PathBuf]) -> Report {
-    let loads: Vec<Vec<Checked>> = paths.iter().map(|path| load(path, &[Kind::Edge, Kind::Site]).1).collect();
+    let any = [Kind::Edge, Kind::Site, Kind::Scenario];
+    let loads: Vec<Vec<Checked>> = paths.iter().map(|path| load(path, &any).1).collect();
     let same = |a: &Path, b: &Path| a == b || a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b));
-    let named_by_an_edge = |path: &Path| loads.iter().filter_map(|load| load.get(1)).any(|site| same(&site.file, path));
-    let wanted = loads.iter().filter(|load| load.len() > 1 || !named_by_an_edge(&load[0].file));
+    let named = |path: &Path| loads.iter().flat_map(|load| load.iter().skip(1)).any(|other| same(&other.file, path));
+    let wanted = loads.iter().filter(|load| !named(&load[0].file));
     Report(wanted.flatten().cloned().collect())
 }
 
@@ -101,14 +118,25 @@ pub fn check(paths: &[PathBuf]) -> Report {
 enum Loaded {
     Edge(Box<Edge>),
     Site(Box<Site>),
+    Scenario(Box<Scenario>),
 }
 
-/// Reads and checks a file of one of `kinds`: what it came to, and the faults of it and of the file that it names.
+/// Reads and checks a file of one of `kinds`: what it came to, and the faults of it and of the files that it names.
 fn load(path: &Path, kinds: &[Kind]) -> (Option<Loaded>, Vec<Checked>) {
     let file = File::open(path);
     let Some((kind, root)) = root(&file, kinds) else { return (None, vec![checked(file, None)]) };
     let (loaded, named) = match kind {
-        Kind::Site => (Some(Loaded::Site(Box::new(site::read(root, None)))), None),
+        Kind::Site => (Some(Loaded::Site(Box::new(site::read(root, None)))), Vec::new()),
+        Kind::Scenario => {
+            let written = scenario::read(root);
+            let edge = written.edge.as_deref().map(|path| load(path, &[Kind::Edge]));
+            let (edge, named) = edge.unwrap_or((None, Vec::new()));
+            let scenario = match edge {
+                Some(Loaded::Edge(edge)) => Some(Loaded::Scenario(Box::new(written.around(*edge)))),
+                _ => None,
+            };
+            (scenario, named)
+        }
         Kind::Edge => {
             let written = edge::read(root);
             let site_file = written.site.as_deref().map(File::open);
@@ -121,7 +149,7 @@ fn load(path: &Path, kinds: &[Kind]) -> (Option<Loaded>, Vec<Checked>) {
                 Some(site)
             });
             let edge = site.map(|site| Loaded::Edge(Box::new(written.on(site))));
-            (edge, site_file.map(|file| checked(file, Some(Kind::Site))))
+            (edge, site_file.map(|file| checked(file, Some(Kind::Site))).into_iter().collect())
         }
     };
     let all: Vec<_> = std::iter::once(checked(file, Some(kind))).chain(named).collect();

@@ -196,16 +196,17 @@ impl Readers<'_> {
             return Some(DeviceIx(index as u16));
         };
         let index = devices.names.find(file, device)?;
-        match (&devices.list[index].1, antenna) {
-            (Some(DeviceKind::Llrp { antennas, .. } | DeviceKind::Mercury { antennas, .. }), Some(antenna)) => {
+        let ports = devices.list[index].1.as_ref().map(DeviceKind::ports);
+        match (ports, antenna) {
+            (Some(Some(ports)), Some(antenna)) => {
                 if !devices.antennas.contains_key(&(index, antenna.value)) {
-                    let ports: Vec<_> = antennas.iter().map(|antenna| antenna.port.to_string()).collect();
+                    let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
                     let has = if ports.is_empty() { "none".into() } else { ports.join(", ") };
                     file.fault(&antenna.at, format!("{} has no such antenna; it has {has}", device.value));
                 }
             }
-            (Some(DeviceKind::Llrp { .. } | DeviceKind::Mercury { .. }), None) | (None, _) => {}
-            (Some(DeviceKind::SorterMqtt { .. } | DeviceKind::Scanner { .. }), _) => {
+            (Some(Some(_)), None) | (None, _) => {}
+            (Some(None), _) => {
                 file.fault(&device.at, "is no reader: only readers have antennas");
                 return None;
             }

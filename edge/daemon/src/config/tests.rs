@@ -73,7 +73,8 @@ fn every_fault_is_reported_at_once_on_its_line() {
             ("llrp://127.0.0.1:5084", "llrp://10.0.0.300"),
             ("dwell_ms = 200 ", "dwel_ms = 200 "),
             ("population = 64", "population = \"many\""),
-            ("    { port = 2, power_dbm = 27 },", "    { port = 1, power_dbm = 99 },"),
+            ("    { port = 2, power_dbm = 30 },", "    { port = 1, power_dbm = 99 },"),
+            ("antennas = [1, 2] ", "antennas = [1, 17] "),
             ("region = \"eu3\"", "region = \"eu9\""),
             ("hospital = \"HOSPITAL\"", "hospital = \"HOSPITL\""),
             ("6F6E6C7921\"\n\n[[device]]", "6F6E6C79\"\n\n[[device]]"),
@@ -102,15 +103,16 @@ fn every_fault_is_reported_at_once_on_its_line() {
             "url = \"llrp://10.0.0.300\"",
             "device[0].url \"llrp://10.0.0.300\": not an IP address or host name; LLRP readers listen on port 5084",
         ),
-        ("edge.toml", "dwel_ms = 200", "device[0].dwel_ms: unknown key; did you mean \"dwell_ms\"?"),
-        ("edge.toml", "population = ", "device[0].population: is text: give a whole number"),
-        ("edge.toml", "region = ", "device[1].region \"eu9\": not known here; did you mean \"eu\"?"),
         (
             "edge.toml",
             "{ port = 1, power_dbm = 99 },",
-            "device[1].antennas[1].power_dbm 99: out of range: give 0 to 33 dBm",
+            "device[0].antennas[1].power_dbm 99: out of range: give 0 to 33 dBm",
         ),
-        ("edge.toml", "{ port = 1, power_dbm = 99 },", "device[1].antennas[1].port: port 1 is given twice"),
+        ("edge.toml", "{ port = 1, power_dbm = 99 },", "device[0].antennas[1].port: port 1 is given twice"),
+        ("edge.toml", "dwel_ms = 200", "device[0].dwel_ms: unknown key; did you mean \"dwell_ms\"?"),
+        ("edge.toml", "population = ", "device[0].population: is text: give a whole number"),
+        ("edge.toml", "region = ", "device[1].region \"eu9\": not known here; did you mean \"eu\"?"),
+        ("edge.toml", "antennas = [1, 17]", "device[1].antennas[1] 17: out of range: give 1 to 16"),
         (
             "edge.toml",
             "hospital = ",
@@ -156,8 +158,8 @@ fn every_fault_is_reported_at_once_on_its_line() {
         let hit = |(f, l, t): &&(String, String, String)| f == file && l.starts_with(line) && t.starts_with(fault);
         assert!(faults.iter().any(|found| hit(&found)), "missing: {file} | {line} | {fault}\nin:\n{shown}");
     }
-    // gate-2's second antenna is gone, and the site still has a read point for it.
-    let consequences = ["gate-2 has no such antenna; it has 1"];
+    // The second antennas are gone, and the site still has read points for them.
+    let consequences = ["gate-1 has no such antenna; it has 1", "gate-2 has no such antenna; it has 1"];
     let others: Vec<_> = faults
         .iter()
         .filter(|(f, l, t)| {

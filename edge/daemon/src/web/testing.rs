@@ -84,7 +84,8 @@ pub(crate) fn story(length: u64) -> Vec<Fact> {
                 }
                 4 => {
                     let (target, chute, deadline) = (c("S1"), c("C2"), Timestamp::EPOCH);
-                    let planned = CommandPlanned { command: id(), target, boot: 3, item: 17, chute, deadline };
+                    let parcel = Some(c("P1"));
+                    let planned = CommandPlanned { command: id(), target, boot: 3, item: 17, parcel, chute, deadline };
                     ("P1".into(), Body::CommandPlanned(planned))
                 }
                 5 => (id(), Body::CommandConfirmed(CommandStep { command: id(), chute: Some(c("C2")) })),

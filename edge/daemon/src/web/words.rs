@@ -127,10 +127,7 @@ pub fn words(fact: &Fact, site: &Site) -> Words {
             None => (format!("Item {} of {} could not be read", scan.item, scan.sorter), Tone::Warn),
         },
         Body::CommandPlanned(planned) => {
-            let parcel = match fact.what.as_deref() {
-                Some(code) if code != planned.command => format!("Parcel {code}"),
-                _ => format!("Item {}", planned.item),
-            };
+            let parcel = parcel(fact, &planned.command);
             (format!("{parcel} is to go into chute {} of {}", planned.chute, planned.target), Tone::Plain)
         }
         Body::CommandSent(step)
@@ -138,14 +135,14 @@ pub fn words(fact: &Fact, site: &Site) -> Words {
         | Body::CommandConfirmed(step)
         | Body::CommandMissed(step)
         | Body::CommandFailed(step) => {
-            let of = machine_item(&step.command);
+            let parcel = parcel(fact, &step.command);
             let chute = step.chute.as_ref().map_or_else(String::new, |chute| format!(" chute {chute}"));
             match &fact.body {
-                Body::CommandSent(_) => (format!("Divert of item {of} sent"), Tone::Routine),
-                Body::CommandAcknowledged(_) => (format!("Divert of item {of} acknowledged"), Tone::Routine),
-                Body::CommandConfirmed(_) => (format!("Item {of} arrived in{chute}"), Tone::Good),
-                Body::CommandMissed(_) => (format!("Item {of} missed its divert"), Tone::Warn),
-                _ => (format!("Divert of item {of} failed"), Tone::Bad),
+                Body::CommandSent(_) => (format!("{parcel}: command sent"), Tone::Routine),
+                Body::CommandAcknowledged(_) => (format!("{parcel}: command acknowledged"), Tone::Routine),
+                Body::CommandConfirmed(_) => (format!("{parcel} arrived in{chute}"), Tone::Good),
+                Body::CommandMissed(_) => (format!("{parcel} missed its divert"), Tone::Warn),
+                _ => (format!("{parcel}: divert failed"), Tone::Bad),
             }
         }
         Body::ScannerResumed(resumed) => {
@@ -155,8 +152,7 @@ pub fn words(fact: &Fact, site: &Site) -> Words {
         Body::DeviceUp(changed) => (format!("{} is connected", names.device(&changed.device)), Tone::Good),
         Body::DeviceDown(changed) => (format!("{} is disconnected", names.device(&changed.device)), Tone::Bad),
     };
-    let why = fact.why.as_deref().map(|why| beyond_doubt(why).to_owned());
-    Words { text, why, tone, item: item.or_else(|| fact.what.clone()) }
+    Words { text, why: fact.why.clone(), tone, item: item.or_else(|| fact.what.clone()) }
 }
 
 /// An open discrepancy in words.
@@ -182,7 +178,7 @@ pub fn discrepancy(open: &DiscrepancyView, site: &Site) -> Doubt {
     Doubt {
         headline: names.thing(&open.epc, open.sku.as_ref()),
         sentence: format!("{book}radio says {}", names.place(&open.world)),
-        reason: beyond_doubt(&open.reason).to_owned(),
+        reason: open.reason.clone(),
         wanted: match open.action {
             Action::AutoMove => "The book will follow by itself",
             Action::Confirm => "Next worker who passes is asked",
@@ -207,15 +203,13 @@ fn person(who: &str) -> Option<String> {
     }
 }
 
-/// The reason for a discrepancy without what its sentence says already.
-fn beyond_doubt(why: &str) -> &str {
-    if why.starts_with("the book ") { why.split_once(": ").map_or(why, |(_, rest)| rest) } else { why }
-}
-
-/// `17 of S1`, from a command's id `S1/3-17`: the machine's 17th item since its third start.
-fn machine_item(command: &str) -> String {
+/// `Parcel P1`, or `Item 17 of S1` (the machine's 17th item, from a command's id `S1/3-17`) where nothing was read.
+fn parcel(fact: &Fact, command: &str) -> String {
+    if let Some(code) = fact.what.as_deref().filter(|what| *what != command && !what.is_empty()) {
+        return format!("Parcel {code}");
+    }
     let parts = command.rsplit_once('/').and_then(|(machine, item)| Some((machine, item.split_once('-')?.1)));
-    parts.map_or_else(|| command.to_owned(), |(machine, item)| format!("{item} of {machine}"))
+    parts.map_or_else(|| format!("Item {command}"), |(machine, item)| format!("Item {item} of {machine}"))
 }
 
 /// `3 × Mug, lot L7`, or a single tagged unit's name.
@@ -370,6 +364,7 @@ mod tests {
             target: c("S1"),
             boot: 3,
             item: 17,
+            parcel: Some(c("P1")),
             chute: c("C2"),
             deadline: Timestamp::EPOCH,
         };
@@ -491,12 +486,13 @@ mod tests {
             (None, "P1", ParcelScanned(scanned(Some(c("P1")))), "Parcel P1 passed the scan point of S1", Tone::Routine),
             (None, "S1/3-17", ParcelScanned(scanned(None)), "Item 17 of S1 could not be read", Tone::Warn),
             (None, "P1", CommandPlanned(planned.clone()), "Parcel P1 is to go into chute C2 of S1", Tone::Plain),
-            (None, "S1/3-17", CommandPlanned(planned), "Item 17 is to go into chute C2 of S1", Tone::Plain),
-            (None, "", CommandSent(step()), "Divert of item 17 of S1 sent", Tone::Routine),
-            (None, "", CommandAcknowledged(step()), "Divert of item 17 of S1 acknowledged", Tone::Routine),
+            (None, "S1/3-17", CommandPlanned(planned), "Item 17 of S1 is to go into chute C2 of S1", Tone::Plain),
+            (None, "P1", CommandSent(step()), "Parcel P1: command sent", Tone::Routine),
+            (None, "P1", CommandAcknowledged(step()), "Parcel P1: command acknowledged", Tone::Routine),
+            (None, "P1", CommandConfirmed(step()), "Parcel P1 arrived in chute C2", Tone::Good),
             (None, "", CommandConfirmed(step()), "Item 17 of S1 arrived in chute C2", Tone::Good),
             (None, "", CommandMissed(step()), "Item 17 of S1 missed its divert", Tone::Warn),
-            (None, "", CommandFailed(step()), "Divert of item 17 of S1 failed", Tone::Bad),
+            (None, "", CommandFailed(step()), "Item 17 of S1: divert failed", Tone::Bad),
             (None, "", DeviceUp(device("gate-1")), "Reader gate-1 is connected", Tone::Good),
             (None, "", DeviceDown(device("S1")), "Sorter S1 is disconnected", Tone::Bad),
         ];
@@ -504,17 +500,6 @@ mod tests {
             let kind = body.kind();
             assert_eq!(said(who, what, body), (text.to_owned(), tone), "{kind}");
         }
-    }
-
-    #[test]
-    fn a_reason_does_not_say_again_what_the_sentence_says() {
-        let why = |why: &str| {
-            let fact =
-                Fact { why: Some(why.into()), ..fact(1, Body::DeviceUp(f::DeviceChanged { device: c("gate-1") })) };
-            words(&fact, &site()).why.expect("given")
-        };
-        assert_eq!(why("the book has it at A-1, the radio in DOCK: strong for 40 s"), "strong for 40 s");
-        assert_eq!(why("no keepalive: 15 s"), "no keepalive: 15 s");
     }
 
     #[test]
