@@ -4,5 +4,6 @@ pub mod broker;
 pub mod cli;
 pub mod demo;
 pub mod device;
+pub mod harness;
 pub mod memory_commit;
 pub mod world;

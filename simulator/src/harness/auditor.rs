@@ -125,7 +125,8 @@ impl Auditor {
                 Ok(fact) => self.fact(&fact),
                 Err(error) => self.violation(format!("fact {} is no JSON: {error}", self.read)),
             }
-            let folded = Fact::parse(line).map_err(|error| error.to_string()).and_then(|(_, fact)| self.fold.apply(&fact));
+            let folded =
+                Fact::parse(line).map_err(|error| error.to_string()).and_then(|(_, fact)| self.fold.apply(&fact));
             if let Err(why) = folded {
                 self.violation(format!("fact {} contradicts those before it: {why}", self.read));
             }
@@ -190,12 +191,13 @@ impl Auditor {
         let (from, to) = (place(&data["from"]), place(&data["to"]));
         for (at, sign) in [(&from, -1), (&to, 1)] {
             let Some((location, disposition)) = at else { continue };
-            let key = [text(&data["sku"]), text(&data["lot"]), location.clone(), disposition.clone(), text(&data["owner"])];
+            let key =
+                [text(&data["sku"]), text(&data["lot"]), location.clone(), disposition.clone(), text(&data["owner"])];
             let left = self.stock.get(&key).copied().unwrap_or(0) + sign * quantity;
             if left < 0 {
                 self.violation(format!("fact {seq}: {} at {location} falls below zero", key[0]));
             }
-            if left == 0 { drop(self.stock.remove(&key)) } else { drop(self.stock.insert(key, left)) }
+            let _ = if left == 0 { self.stock.remove(&key) } else { self.stock.insert(key, left) };
         }
         if let Some(epc) = data["epc"].as_str() {
             let before = self.book.insert(epc.to_owned(), to).flatten();
@@ -212,7 +214,7 @@ impl Auditor {
         let zone = book.and_then(|book| self.site.location(book)).map(|place| self.site.zone(place.zone));
         let outside = self.site.zone_coded(&to).map(|to| self.site.zone(to).kind);
         let agrees = match zone {
-            Some(zone) => zone.code == to,
+            Some(zone) => *zone.code == *to,
             None => outside == Some(stowage_core::site::ZoneKind::Outside),
         };
         if !agrees && !doubted && !self.fold.discrepancies.iter().any(|(_, open)| open.epc.to_string() == epc) {
@@ -270,7 +272,7 @@ impl Auditor {
     /// The edge has promised to know a parcel.
     pub(super) fn promised(&mut self, code: &Code, route: &Code) {
         self.promised.insert(code.as_str().to_owned(), route.as_str().to_owned());
-        if self.announced.get(code.as_str()).is_none_or(|known| *known != *route) {
+        if self.announced.get(code.as_str()).is_none_or(|known| known.as_str() != route.as_str()) {
             self.violation(format!("parcel {code} was taken before its fact was durable"));
         }
     }
@@ -288,7 +290,8 @@ impl Auditor {
             Ok(divert) => divert,
             Err(error) => return self.violation(format!("a command that is none: {error}")),
         };
-        let item = divert.command.split_once('-').and_then(|(boot, item)| Some((boot.parse().ok()?, item.parse().ok()?)));
+        let item =
+            divert.command.split_once('-').and_then(|(boot, item)| Some((boot.parse().ok()?, item.parse().ok()?)));
         let inducted = item.and_then(|(boot, item)| self.inducted.get(&(device, boot, item)));
         match inducted {
             None => self.violation(format!("command {} for an item that never was", divert.command)),
@@ -312,7 +315,8 @@ impl Auditor {
     pub(super) fn delivered(&mut self, device: usize, delivery: &Delivery) {
         let Some(truth) = self.inducted.get(&(device, delivery.boot, delivery.item)) else { return };
         let DeviceKind::Sorter { chutes, hospital } = &self.site.devices[device].kind else { return };
-        let goal = |route: Option<&Code>| goal(&self.site.sort_plan, device, chutes, hospital, truth.code.as_ref(), route);
+        let goal =
+            |route: Option<&Code>| goal(&self.site.sort_plan, device, chutes, hospital, truth.code.as_ref(), route);
         let (known, unknown) = (goal(truth.route.as_ref()), goal(None));
         let diverted = delivery.outcome == End::Diverted;
         let right = delivery.chute.as_ref().is_some_and(|chute| {
@@ -439,8 +443,8 @@ impl Auditor {
         let (from, to) = (walk.start.micros(), (walk.end + SETTLE).micros());
         for epc in &walk.epcs {
             let moves = self.moves.get(&epc.to_string()).map_or(&[][..], Vec::as_slice);
-            let seen = moves.iter().filter(|moved| moved.portal.as_deref() == Some(portal.as_str()));
-            let last = seen.rfind(|moved| (from..to).contains(&moved.at)).map(|moved| moved.to == *goal);
+            let mut seen = moves.iter().filter(|moved| moved.portal.as_deref() == Some(portal.as_str()));
+            let last = seen.rfind(|moved| (from..to).contains(&moved.at)).map(|moved| *moved.to == *goal);
             let counter = match (walk.turned, last) {
                 (true, None | Some(true)) => &mut self.metrics.turn_backs_right,
                 (true, Some(false)) => &mut self.metrics.turn_backs_moved,

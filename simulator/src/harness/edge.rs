@@ -2,11 +2,11 @@
 //! and sockets.
 
 use super::line::Packet;
+use std::sync::Arc;
 use stowage::adapt::reader::{self, Points};
 use stowage::adapt::scanner::{self, Catalogue, RETRY, Standing};
 use stowage::adapt::sorter::{self, Said};
 use stowage::config::{self, DeviceKind};
-use std::sync::Arc;
 use stowage_base::{Code, Intent, ReaderEvent, ReaderSession, ReaderSink, TagRead, Timestamp, Visit};
 use stowage_core::commit::Stored;
 use stowage_core::input::DeviceEvent;
@@ -57,10 +57,13 @@ impl Edge {
                     let client = llrp::Client::new(settings).map_err(|error| format!("{}: {error}", device.id))?;
                     Seat::Llrp(Box::new(client), Points::of(site, ix))
                 }
-                DeviceKind::Mercury { antennas, region, .. } => {
-                    let settings = reader::mercury(antennas, *region);
-                    let settings = settings.ok_or_else(|| format!("{}: antennas are ports 1 to 16", device.id))?;
-                    Seat::Mercury(Box::new(stowage_mercury::Client::new(settings)), Points::of(site, ix))
+                DeviceKind::Mercury { antennas, power_cdbm, region, .. } => {
+                    let client = stowage_mercury::Client::new(stowage_mercury::Settings {
+                        region: *region,
+                        read_power_cdbm: *power_cdbm,
+                        antennas: *antennas,
+                    });
+                    Seat::Mercury(Box::new(client), Points::of(site, ix))
                 }
                 DeviceKind::SorterMqtt { .. } => {
                     Seat::Sorter(Box::new(sorter_mqtt::Edge::new(sorter_mqtt::EdgeSettings::default())))

@@ -7,14 +7,17 @@ use stowage::config::{self, DeviceKind};
 use stowage_base::{Air, Duration, ReaderDevice, Timestamp};
 use stowage_core::site::DeviceIx;
 use stowage_link::Random;
-use stowage_mercury::{Module, ModuleSettings, Region};
-use stowage_protocol::llrp::reader::{Profile, Reader};
+use stowage_mercury::{Module, ModuleSettings, Opcode, Region, Status};
+use stowage_protocol::llrp::reader::{Profile, Reader, Violation};
 use stowage_protocol::sorter_mqtt::{self, Sorter, SorterSettings};
 
 /// The belt of every simulated sorter.
 pub(super) const TO_DECISION: Duration = Duration::from_millis(1_500);
 const TO_CHUTES: Duration = Duration::from_millis(1_000);
 const BETWEEN_CHUTES: Duration = Duration::from_millis(500);
+
+/// LLRP's message type of a keepalive.
+const KEEPALIVE: u16 = 62;
 
 /// The simulated module knows all of these radio rules.
 const REGIONS: &[Region] = &[
@@ -45,14 +48,14 @@ pub(super) enum Far {
 impl Far {
     /// The device as `config` says that it should be.
     pub(super) fn new(config: &config::Device, number: usize) -> Self {
-        let ports = |antennas: &[config::Antenna]| antennas.iter().map(|antenna| antenna.port).max().unwrap_or(1);
         match &config.kind {
             DeviceKind::Llrp { antennas, .. } => {
-                let profile = Profile { impinj: true, ..Profile::fcc(ports(antennas)) };
+                let ports = antennas.iter().map(|antenna| antenna.port).max().unwrap_or(1);
+                let profile = Profile { impinj: true, ..Profile::fcc(ports) };
                 Self::Llrp(Box::new(Reader::new(profile)))
             }
             DeviceKind::Mercury { antennas, .. } => {
-                let ports = u8::try_from(ports(antennas)).unwrap_or(u8::MAX);
+                let ports = antennas.ports().iter().copied().max().unwrap_or(1);
                 let settings = ModuleSettings { ports, regions: REGIONS, ..ModuleSettings::default() };
                 Self::Mercury(Box::new(Module::new(settings)))
             }
@@ -139,21 +142,23 @@ impl Far {
         }
     }
 
-    /// What it was sent and should not have been.
-    pub(super) fn violations(&self) -> Vec<String> {
+    /// What it was sent and should not have been; `held_up`: its line may be, and with it the answers to keepalives.
+    pub(super) fn violations(&self, held_up: bool) -> Vec<String> {
         match self {
             Self::Llrp(reader) => {
-                let told = |violation: &stowage_protocol::llrp::reader::Violation| {
-                    format!("message type {}: {}", violation.kind, violation.what)
-                };
-                reader.violations().iter().map(told).collect()
+                let told = |violation: &Violation| format!("message type {}: {}", violation.kind, violation.what);
+                let counts = |violation: &&Violation| !held_up || violation.kind != KEEPALIVE;
+                reader.violations().iter().filter(counts).map(told).collect()
             }
             Self::Mercury(module) => {
                 let violations = module.violations();
-                let told = |(opcode, status): (stowage_mercury::Opcode, stowage_mercury::Status)| {
+                let told = |(opcode, status): (Opcode, Status)| {
                     format!("{} commands refused, the last {:02X} with {:04X}", violations.count, opcode.0, status.0)
                 };
-                violations.last.map(told).into_iter().collect()
+                // The edge can't know that a module is in its bootloader before that has refused to stop reading.
+                let greeting =
+                    (violations.count, violations.last) == (1, Some((Opcode::CONTINUOUS, Status::UNKNOWN_OPCODE)));
+                violations.last.filter(|_| !greeting).map(told).into_iter().collect()
             }
             Self::Sorter(sorter) => sorter.violations().iter().map(|violation| format!("{violation:?}")).collect(),
             Self::Scanner(_) => Vec::new(),

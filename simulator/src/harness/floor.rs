@@ -211,8 +211,12 @@ impl Floor {
     }
 
     fn find(&mut self, now: Timestamp) -> Vec<Press> {
-        let free: Vec<(Epc, Code)> =
-            self.goods.iter().filter(|(_, good)| good.free_at <= now).map(|(epc, good)| (*epc, good.at.clone())).collect();
+        let free: Vec<(Epc, Code)> = self
+            .goods
+            .iter()
+            .filter(|(_, good)| good.free_at <= now)
+            .map(|(epc, good)| (*epc, good.at.clone()))
+            .collect();
         let Some(index) = self.chance.pick(&free) else { return Vec::new() };
         let (epc, at) = &free[index];
         vec![Press::Mode(Mode::See), Press::Barcode(self.label(at)), Press::Tag(*epc)]
@@ -252,7 +256,13 @@ impl Floor {
         let heap = &self.heaps[index];
         let gtin = format!("{:013}", self.site.skus[heap.sku].gtin);
         let (at, quantity) = (heap.at.as_str().to_owned(), heap.quantity + wrong);
-        vec![Press::Mode(Mode::Count), Press::Barcode(at), Press::Quantity(quantity), Press::Barcode(gtin), Press::Enter]
+        vec![
+            Press::Mode(Mode::Count),
+            Press::Barcode(at),
+            Press::Quantity(quantity),
+            Press::Barcode(gtin),
+            Press::Enter,
+        ]
     }
 
     /// What the worker scans for a location: mostly its label.

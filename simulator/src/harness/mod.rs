@@ -30,7 +30,7 @@ use floor::{Floor, SETTLE};
 use line::{Line, Manner, Packet, To};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use stowage::config::{DeviceKind, Scenario};
+use stowage::config::{FaultRates, Scenario};
 use stowage_base::{Code, Duration, Timestamp};
 use stowage_core::commit::Outcome;
 use stowage_core::input::Reply;
@@ -58,6 +58,9 @@ const ANNOUNCED_BEFORE: (Duration, Duration) = (Duration::from_secs(3), Duration
 
 /// After load and faults everything must finish within this: more than a command's wait for its outcome.
 const FINISH_MAX: Duration = Duration::from_secs(180);
+
+/// How often the book's laws are checked, and the facts against the rows.
+const CHECK_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Batches under way, as in the daemon.
 const UNDER_WAY_MAX: usize = 2;
@@ -99,7 +102,8 @@ enum Deed {
     Quick,
     Kill,
     Start,
-    Minute,
+    /// The book's laws, and the facts against the rows.
+    Check,
     /// Load and faults are over.
     Rest,
     /// Has everything finished?
@@ -167,12 +171,8 @@ impl<'a> Run<'a> {
     fn new(scenario: &'a Scenario, seed: u64, duration: Duration) -> Self {
         let site = Arc::new(scenario.edge.site.clone());
         let rates = &scenario.faults;
-        let manner = Manner {
-            latency: scenario.latency,
-            jitter: scenario.jitter,
-            lost: rates.lost,
-            repeated: rates.repeated,
-        };
+        let manner =
+            Manner { latency: scenario.latency, jitter: scenario.jitter, lost: rates.lost, repeated: rates.repeated };
         let posts = scenario.edge.devices.iter().enumerate().map(|(index, device)| Post {
             far: Far::new(device, index),
             line: Line::new(manner, Chance::new(seed, [1, index as u64])),
@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
             retained: None,
             chance: Chance::new(seed, [2, index as u64]),
         });
-        let faultless = *rates == stowage::config::FaultRates::default();
+        let faultless = *rates == FaultRates::default();
         let mut run = Self {
             seed,
             duration,
@@ -424,7 +424,8 @@ impl<'a> Run<'a> {
         let post = &mut self.posts[device];
         let both = !post.is_sorter();
         let ends = [both || edges, both || !edges];
-        let had = std::mem::replace(&mut post.on, [post.on[0] && !ends[0], post.on[1] && !ends[1]]);
+        let had = post.on;
+        post.on = [had[0] && !ends[0], had[1] && !ends[1]];
         post.line.clear();
         let redial = if matches!(post.far, Far::Scanner(_)) { DEVICE_REDIAL } else { post.wait };
         post.dial_at = [self.now + redial, self.now + DEVICE_REDIAL];
@@ -445,7 +446,7 @@ impl<'a> Run<'a> {
 
     fn report(mut self) -> Report {
         for (device, post) in self.posts.iter().enumerate() {
-            for what in post.far.violations() {
+            for what in post.far.violations(self.scenario.faults.stalls > 0) {
                 self.auditor.violation(format!("{}: {what}", self.site.devices[device].code));
             }
         }
@@ -475,7 +476,6 @@ impl Run<'_> {
     }
 
     fn plan_all(&mut self) {
-        let (load, rates) = (self.scenario.load, self.scenario.faults);
         for deed in [Deed::Arrive, Deed::PutAway, Deed::Depart, Deed::TurnBack] {
             self.again(deed);
         }
@@ -495,8 +495,7 @@ impl Run<'_> {
         for deed in [Deed::FullDisk, Deed::SlowDisk, Deed::Kill] {
             self.again(deed);
         }
-        let _ = (load, rates);
-        self.plan(START + Duration::from_secs(3_600), Deed::Minute);
+        self.plan(START + CHECK_EVERY, Deed::Check);
         self.plan(START + self.duration, Deed::Rest);
     }
 
@@ -612,7 +611,10 @@ impl Run<'_> {
                 }
             }
             Deed::Start => self.start(),
-            Deed::Minute => {}
+            Deed::Check => {
+                let again = if self.check() { CHECK_EVERY } else { Duration::from_secs(1) };
+                self.plan(self.now + again, Deed::Check);
+            }
             Deed::Rest => self.rest(),
             Deed::Finished => self.finished(),
         }
@@ -647,7 +649,12 @@ impl Run<'_> {
         let route = route.filter(|_| !unknown);
         if let Some(route) = &route {
             let number = self.announcements.len();
-            self.announcements.push(Announcement { code: code.clone(), route: route.clone(), request: 0, taken: false });
+            self.announcements.push(Announcement {
+                code: code.clone(),
+                route: route.clone(),
+                request: 0,
+                taken: false,
+            });
             self.plan(self.now, Deed::Ask(number));
         }
         let at = self.now + ANNOUNCED_BEFORE.0 + self.load.span(ANNOUNCED_BEFORE.1);
@@ -680,7 +687,9 @@ impl Run<'_> {
                 self.auditor.promised(code, route);
             }
             Reply::Busy => {}
-            Reply::Differs(_) | Reply::NotFound => self.auditor.violation(format!("parcel {code} is refused: {reply:?}")),
+            Reply::Differs(_) | Reply::NotFound => {
+                self.auditor.violation(format!("parcel {code} is refused: {reply:?}"))
+            }
         }
     }
 
@@ -729,11 +738,20 @@ impl Run<'_> {
             }
         }
         self.deeds.retain(|_, deed| {
-            let goes_on = matches!(deed, Deed::Walked(_) | Deed::Press(_) | Deed::Ask(_) | Deed::Induct(..));
-            goes_on || matches!(deed, Deed::Minute)
+            matches!(deed, Deed::Walked(_) | Deed::Press(_) | Deed::Ask(_) | Deed::Induct(..) | Deed::Check)
         });
         self.start();
         self.plan(self.now + Duration::from_secs(1), Deed::Finished);
+    }
+
+    /// Compares facts, rows and state; `false` while some facts are not durable.
+    fn check(&mut self) -> bool {
+        let Some(edge) = &self.edge else { return false };
+        let idle = !edge.engine.has_batch() && self.commit.under_way() == 0;
+        if idle {
+            self.auditor.check(edge.engine.state(), &self.commit.stored());
+        }
+        idle
     }
 
     /// Ends the run once nothing is left to do, or when that takes too long.
@@ -759,11 +777,9 @@ impl Run<'_> {
         if let Some(edge) = &self.edge {
             let open = edge.engine.state().commands.iter().filter(|(_, command)| !command.state.ended()).count();
             left.extend((open > 0).then(|| format!("{open} commands have not ended")));
-            let idle = !edge.engine.has_batch() && self.commit.under_way() == 0;
-            left.extend((!idle).then(|| "facts wait to be stored".to_owned()));
-            if idle && let Some(edge) = &self.edge {
-                self.auditor.check(edge.engine.state(), &self.commit.stored());
-            }
+        }
+        if left.is_empty() && !self.check() {
+            left.push("facts wait to be stored".to_owned());
         }
         let late = self.now >= START + self.duration + FINISH_MAX;
         if late {
