@@ -58,6 +58,9 @@ pub struct Engine {
     ready: Vec<Effect>,
     /// Open commands by when to look at them again.
     deadlines: BTreeSet<(Timestamp, String)>,
+    /// Commands that were open at the start. They may have been sent even where no fact says so: an edge that died
+    /// between the wire and the disk can't tell. Only the sorter can.
+    resumed: BTreeSet<String>,
     full_chutes: BTreeSet<(DeviceIx, Code)>,
     devices: Vec<DeviceLive>,
     portals: Vec<PortalLive>,
@@ -83,8 +86,9 @@ impl Engine {
         }
         let mut presence = Presence::new(&site);
         place_all(&mut presence, &site, &state);
-        let open = state.commands.iter().filter(|(_, command)| !command.state.ended());
-        let deadlines = open.map(|(id, command)| (command.deadline, id.clone())).collect();
+        let open = || state.commands.iter().filter(|(_, command)| !command.state.ended());
+        let deadlines = open().map(|(id, command)| (command.deadline + OUTCOME_WAIT, id.clone())).collect();
+        let resumed = open().map(|(id, _)| id.clone()).collect();
         Ok(Self {
             recorder: Recorder::new(state, &stored.chain),
             presence,
@@ -94,6 +98,7 @@ impl Engine {
             held: VecDeque::new(),
             ready: Vec::new(),
             deadlines,
+            resumed,
             full_chutes: BTreeSet::new(),
             devices: site.devices.iter().map(|_| DeviceLive::default()).collect(),
             portals: site.portals.iter().map(|_| PortalLive::default()).collect(),
@@ -255,7 +260,7 @@ impl Engine {
         if state.ended() {
             return;
         }
-        if state == CommandState::Planned {
+        if state == CommandState::Planned && !self.resumed.contains(id) {
             sorting::missed(
                 &mut self.recorder,
                 &self.site,
@@ -401,7 +406,10 @@ impl Engine {
             }
             SorterEvent::Sent { boot, item } => sorting::sent(recorder, site, now, &id(boot, item)),
             SorterEvent::NotSent { boot, item } => {
-                sorting::missed(recorder, site, now, &id(boot, item), "the link could not carry it in time");
+                let id = id(boot, item);
+                if !self.resumed.contains(&id) {
+                    sorting::missed(recorder, site, now, &id, "the link could not carry it in time");
+                }
             }
             SorterEvent::Acknowledged { boot, item } => sorting::acknowledged(recorder, site, now, &id(boot, item)),
             SorterEvent::Refused { boot, item, reason } => {

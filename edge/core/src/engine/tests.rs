@@ -469,6 +469,30 @@ fn a_sorters_restart_voids_its_open_commands_and_ours_sends_them_again() {
 }
 
 #[test]
+fn of_a_command_that_an_earlier_run_may_have_sent_only_the_sorter_tells_the_end() {
+    let outcome = SorterEvent::Ended { boot: 7, item: 1, outcome: SortOutcome::Diverted, chute: Some(code("C1")) };
+    for (told, wanted) in [(Some(outcome), "command.confirmed"), (None, "command.missed")] {
+        let mut bench = Bench::new();
+        bench.input(scanned(1, Some("1Z-A"), bench.now + Duration::from_millis(400)));
+        assert_eq!(chutes(&bench.commit()), ["C1"]);
+        // Here it is sent, and the edge dies before that is a fact.
+        bench.engine = bench.restarted();
+        bench.pass(500);
+        bench.input(sorter(SorterEvent::Up { boot: 7 }));
+        bench.input(sorter(SorterEvent::NotSent { boot: 7, item: 1 }));
+        bench.commit();
+        assert_eq!(bench.kinds_after(3), [""; 0], "the moment has passed, and proves nothing");
+        if let Some(told) = told {
+            bench.input(sorter(told));
+        }
+        bench.pass(OUTCOME_WAIT.millis());
+        bench.engine.tick(bench.now);
+        bench.commit();
+        assert_eq!(bench.kinds_after(3), [wanted]);
+    }
+}
+
+#[test]
 fn a_restart_goes_on_with_the_same_state() {
     let mut bench = Bench::new();
     bench.walk(mug(1), true);
