@@ -47,7 +47,7 @@ pub fn start(address: SocketAddr) -> Result<(), DeviceError> {
     let mut broker = Broker::new(Config { router, v4, ..Config::default() });
     let failed = |why: String| DeviceError::Broker { address, why };
     // Its threads stay until the process ends: there is no way to stop them.
-    let started = std::thread::Builder::new().name("broker".to_owned()).spawn(move || broker.start());
+    let started = std::thread::Builder::new().name("broker".to_owned()).spawn(move || drop(broker.start()));
     started.map_err(|error| failed(error.to_string()))?;
     let deadline = Instant::now() + START_MAX;
     while TcpStream::connect(address).is_err() {

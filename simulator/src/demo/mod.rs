@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stowage::config::{DeviceKind, Edge, Faults, FollowerKind, load_edge};
 use stowage::runtime::StartError;
-use stowage_base::{Code, Language};
+use stowage_base::Language;
 use stowage_core::site::{DeviceIx, PortalIx};
 use stowage_mercury::ModuleSettings;
 use stowage_protocol::llrp::reader::Profile;
@@ -241,7 +241,7 @@ fn adapt(edge: &mut Edge, folder: &Path, port_base: Option<u16>) -> Result<Parts
                 handheld = Some(HandheldSettings {
                     device: device.id.clone(),
                     key: *key.expose(),
-                    worker: stowage_base::code("ada").unwrap_or_else(Code::new),
+                    worker: stowage_base::code("ada").unwrap_or_default(),
                     language: Language::English,
                     edge: edge.scanners.to_string(),
                 });

@@ -205,3 +205,88 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker;
+    use crate::device::Told;
+    use std::net::TcpListener;
+    use stowage_base::code;
+    use stowage_protocol::sorter_mqtt::{DIVERT, Divert, EDGE_HEARTBEAT, EdgeHeartbeat, End, SCAN, Scan, command_id};
+
+    fn short(text: &str) -> Code {
+        code(text).expect("short")
+    }
+
+    async fn delivered(told: &mut mpsc::UnboundedReceiver<Told>) -> (u32, Option<Code>, End) {
+        loop {
+            match told.recv().await.expect("the sorter runs").event {
+                Event::Delivered { item, chute, outcome, .. } => return (item, chute, outcome),
+                Event::Violation(what) => panic!("{what}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next message on `topic`.
+    async fn hear(eventloop: &mut EventLoop, topic: &str) -> Vec<u8> {
+        loop {
+            if let Mqtt::Incoming(Packet::Publish(message)) = eventloop.poll().await.expect("the broker is there")
+                && message.topic == topic
+            {
+                return message.payload.to_vec();
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_item_goes_where_the_edge_says_or_by_the_safe_plan() {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+        broker::start(free).expect("the port is free");
+        let span = |millis| stowage_base::Duration::from_millis(millis);
+        let settings = SorterSettings {
+            chutes: vec![short("C1"), short("HOSPITAL")],
+            hospital: short("HOSPITAL"),
+            to_decision: span(400),
+            to_chutes: span(20),
+            between_chutes: span(20),
+        };
+        let clock = Clock::start();
+        let (events, mut told) = Events::new(clock);
+        let (give, commands) = mpsc::channel(4);
+        let stop = CancellationToken::new();
+        let link = SorterLink { host: "127.0.0.1".into(), port: free.port(), site: short("s"), id: short("i") };
+        let running = tokio::spawn(sorter(link, settings, clock, commands, events, stop.clone()));
+        assert_eq!(told.recv().await.expect("it runs").event, Event::Client(Client::Connected));
+
+        give.send(SorterCommand::Parcel { code: None }).await.expect("it runs");
+        assert_eq!(delivered(&mut told).await, (1, Some(short("HOSPITAL")), End::Missed), "there is no edge");
+
+        let mut options = MqttOptions::new("edge", "127.0.0.1", free.port());
+        options.set_keep_alive(Duration::from_secs(5));
+        let (client, mut eventloop) = AsyncClient::new(options, 10);
+        client.subscribe("stowage/s/sorter/i/#", QoS::AtLeastOnce).await.expect("room");
+        // Retained: so the subscription holds.
+        let state = hear(&mut eventloop, "stowage/s/sorter/i/state").await;
+        assert!(state.starts_with(br#"{"online":true"#), "{}", String::from_utf8_lossy(&state));
+        give.send(SorterCommand::Parcel { code: Some(short("P1")) }).await.expect("it runs");
+        let scan = hear(&mut eventloop, &format!("stowage/s/sorter/i/{SCAN}")).await;
+        let Scan { boot, item, code, .. } = serde_json::from_slice(&scan).expect("a scan");
+        assert_eq!((item, code), (2, Some(short("P1"))));
+        let alive = serde_json::to_vec(&EdgeHeartbeat { boot: Some(boot), results_to: 1 }).expect("plain");
+        let divert = Divert { command: command_id(boot, item), chute: short("C1"), valid_for_ms: 400 };
+        let divert = serde_json::to_vec(&divert).expect("plain");
+        for (topic, payload) in [(EDGE_HEARTBEAT, alive), (DIVERT, divert)] {
+            client
+                .publish(format!("stowage/s/sorter/i/{topic}"), QoS::AtLeastOnce, false, payload)
+                .await
+                .expect("room");
+        }
+        let polling = tokio::spawn(async move { hear(&mut eventloop, "stowage/s/sorter/i/state").await });
+        assert_eq!(delivered(&mut told).await, (2, Some(short("C1")), End::Diverted));
+        stop.cancel();
+        running.await.expect("it ends");
+        assert_eq!(polling.await.expect("it polls"), LAST_WILL.as_bytes(), "it says that it goes");
+    }
+}

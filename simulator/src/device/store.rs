@@ -58,7 +58,7 @@ pub struct FileStore {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Entry {
-    Intent(Intent),
+    Intent(Box<Intent>),
     /// All up to this seq may go.
     Release(u32),
     /// All up to this seq were here once; first line of a file that was written anew.
@@ -96,7 +96,7 @@ impl FileStore {
         match entry {
             Entry::Intent(intent) => {
                 self.last_seq = self.last_seq.max(intent.seq);
-                self.intents.push_back(intent);
+                self.intents.push_back(*intent);
             }
             Entry::Release(seq) => self.intents.retain(|intent| intent.seq > seq),
             Entry::Last(seq) => self.last_seq = self.last_seq.max(seq),
@@ -152,7 +152,7 @@ impl Store for FileStore {
             return Err(StoreError::Full { capacity: CAPACITY });
         }
         let code = |error: io::Error| error.raw_os_error().map_or(0, |code| code as u32);
-        let entry = Entry::Intent(intent.clone());
+        let entry = Entry::Intent(Box::new(intent.clone()));
         self.write(&entry, true).map_err(|error| StoreError::Medium { code: code(error) })?;
         self.take(entry);
         Ok(())
