@@ -155,3 +155,15 @@ fn a_still_tag_keeps_its_strength_within_the_measured_noise_on_one_channel() {
     let channels: BTreeSet<_> = reads.iter().map(|read| read.frequency_khz).collect();
     assert_eq!(channels.len(), 50);
 }
+
+#[test]
+fn every_machine_and_every_build_hears_this() {
+    let mut world = doorway(42);
+    world.walk(ms(0), DOOR, &epcs(6), Direction::Out, Course::Pause(Duration::from_secs(2)), 1_300);
+    let digest = watch(&mut world, 60).iter().fold(0_u64, |digest, read| {
+        let TagRead { epc, antenna, rssi_cdbm, at, frequency_khz, phase, .. } = read;
+        let rest = (*rssi_cdbm as u64) << 32 ^ at.micros() as u64 ^ u64::from(frequency_khz.unwrap_or(0)) << 20;
+        (digest.rotate_left(7) ^ epc.hash64() ^ rest ^ u64::from(*antenna)).wrapping_add(phase.unwrap_or(0).into())
+    });
+    assert_eq!(digest, 7_639_697_123_167_655_654);
+}
