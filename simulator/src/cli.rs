@@ -13,7 +13,7 @@ use crate::harness;
 use crate::world::{AntennaSpec, ReaderSpec, Spot, SpotIx, World};
 use clap::{Args, Parser, Subcommand};
 use serde::de::DeserializeOwned;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -74,6 +74,9 @@ struct RunArgs {
     /// Load and faults last so many seconds, in place of the scenario's own
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=2_592_000))]
     duration: Option<u32>,
+    /// Write the facts there, one line of JSON each
+    #[arg(long, value_name = "FILE")]
+    facts: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -219,7 +222,7 @@ fn run_scenario(args: &RunArgs) -> ExitCode {
     let clock = Clock::start();
     let begun = clock.now();
     let duration = args.duration.map(|secs| Duration::from_secs(secs.into()));
-    let report = harness::run(&scenario, args.seed, duration, &mut |simulated| {
+    let harness::Ran { report, facts } = harness::run(&scenario, args.seed, duration, &mut |simulated| {
         eprintln!(
             "{}: {} s simulated in {} ms",
             scenario.name,
@@ -229,6 +232,11 @@ fn run_scenario(args: &RunArgs) -> ExitCode {
     });
     let (real, simulated) = ((clock.now() - begun).millis().max(1), report.metrics.simulated_ms);
     eprintln!("{}: {} s in {real} ms, {} times real time", scenario.name, simulated / 1_000, simulated / real as u64);
+    if let Some(path) = &args.facts
+        && let Err(error) = std::fs::write(path, facts.join("\n") + "\n")
+    {
+        return fail(&format!("can't write {}: {error}", path.display()));
+    }
     // Plain values under string keys, which JSON always can.
     println!("{}", serde_json::to_string(&report).unwrap_or_default());
     if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -237,7 +245,11 @@ fn run_scenario(args: &RunArgs) -> ExitCode {
 fn demo(runtime: Runtime, args: DemoArgs) -> Result<(), DemoError> {
     // What the edge warns of; the rest is on its page.
     let warnings = Targets::new().with_target("stowage", Level::WARN);
-    let log = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false).with_filter(warnings);
+    let log = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .with_filter(warnings);
     tracing_subscriber::registry().with(log).init();
     let settings = DemoSettings { port_base: args.port_base, seed: args.seed };
     let stop = CancellationToken::new();

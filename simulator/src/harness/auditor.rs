@@ -32,13 +32,14 @@ pub(super) struct Auditor {
     faultless: bool,
     violations: Vec<String>,
     read: usize,
+    seq: u64,
     at: i64,
     hash: [u8; 32],
     fold: State,
     /// Location and disposition of each tag by the book.
     book: BTreeMap<String, Option<(String, String)>>,
     stock: BTreeMap<StockKey, i64>,
-    scanners: BTreeMap<Code, Vec<Answered>>,
+    scanners: BTreeMap<Code, BTreeMap<u32, Answered>>,
     commands: BTreeMap<String, Command>,
     announced: BTreeMap<String, String>,
     promised: BTreeMap<String, String>,
@@ -87,6 +88,7 @@ impl Auditor {
             faultless,
             violations: Vec::new(),
             read: 0,
+            seq: 0,
             at: 0,
             hash: [0; 32],
             fold: State::default(),
@@ -135,9 +137,10 @@ impl Auditor {
 
     fn fact(&mut self, fact: &Value) {
         let (seq, at) = (fact["seq"].as_u64().unwrap_or(0), fact["at"].as_i64().unwrap_or(-1));
-        if seq != self.read as u64 {
-            self.violation(format!("fact {} has number {seq}", self.read));
+        if seq != self.seq + 1 {
+            self.violation(format!("fact {seq} follows fact {}", self.seq));
         }
+        self.seq = seq;
         if at < self.at {
             self.violation(format!("fact {seq} is earlier than the one before"));
         }
@@ -225,11 +228,11 @@ impl Auditor {
     fn answered(&mut self, seq: u64, data: &Value) {
         let scanner = data["scanner"].as_str().and_then(stowage_base::code).unwrap_or_default();
         let (intent, verdict) = (data["intent"].clone(), data["verdict"].clone());
+        let number = data["intent"]["seq"].as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
         let recorded = self.scanners.entry(scanner.clone()).or_default();
-        recorded.push(Answered { intent, verdict });
-        let (wanted, found) = (recorded.len() as u64, data["intent"]["seq"].as_u64());
-        if found != Some(wanted) {
-            self.violation(format!("fact {seq}: {scanner}'s intent {found:?} is recorded where {wanted} should be"));
+        let last = recorded.last_key_value().map_or(0, |(last, _)| *last);
+        if recorded.insert(number, Answered { intent, verdict }).is_some() || number != last + 1 {
+            self.violation(format!("fact {seq}: {scanner}'s intent {number} is recorded after {last}"));
         }
         self.metrics.intents_recorded += 1;
     }
@@ -259,8 +262,7 @@ impl Auditor {
     /// A handheld was told this answer: its fact is durable, and says the same.
     pub(super) fn told(&mut self, scanner: &Code, seq: u32, verdict: &Verdict) {
         self.told += 1;
-        let index = (seq as usize).wrapping_sub(1);
-        let recorded = self.scanners.get(scanner).and_then(|answers| answers.get(index));
+        let recorded = self.scanners.get(scanner).and_then(|answers| answers.get(&seq));
         let same = recorded.map(|answered| serde_json::to_value(verdict).is_ok_and(|told| told == answered.verdict));
         match same {
             Some(true) => {}
@@ -386,13 +388,18 @@ impl Auditor {
         for (scanner, kept) in handhelds {
             self.metrics.intents_kept += kept.len() as u64;
             let recorded = self.scanners.remove(scanner).unwrap_or_default();
-            if recorded.len() != kept.len() {
-                self.violation(format!("{scanner} kept {} intents, {} are recorded", kept.len(), recorded.len()));
-            }
-            for (intent, answered) in kept.iter().zip(&recorded) {
-                if !serde_json::to_value(intent).is_ok_and(|kept| kept == answered.intent) {
-                    self.violation(format!("{scanner}'s intent {} is recorded as {}", intent.seq, answered.intent));
+            for intent in kept {
+                let same = recorded
+                    .get(&intent.seq)
+                    .map(|answered| serde_json::to_value(intent).is_ok_and(|kept| kept == answered.intent));
+                match same {
+                    Some(true) => {}
+                    Some(false) => self.violation(format!("{scanner}'s intent {} is recorded otherwise", intent.seq)),
+                    None => self.violation(format!("{scanner} kept intent {}, it is not recorded", intent.seq)),
                 }
+            }
+            if recorded.len() > kept.len() {
+                self.violation(format!("{scanner} kept {} intents, {} are recorded", kept.len(), recorded.len()));
             }
         }
         self.metrics.intents_told = self.told;

@@ -33,15 +33,16 @@ pub(super) struct Manner {
 #[derive(Debug)]
 pub(super) struct Line {
     manner: Manner,
-    chance: Chance,
+    /// One for each way: what travels one way leaves the other as it is.
+    chances: [Chance; 2],
     ways: [VecDeque<(Timestamp, Packet)>; 2],
     /// Nothing arrives before.
     held_until: Timestamp,
 }
 
 impl Line {
-    pub(super) fn new(manner: Manner, chance: Chance) -> Self {
-        Self { manner, chance, ways: [VecDeque::new(), VecDeque::new()], held_until: Timestamp::EPOCH }
+    pub(super) fn new(manner: Manner, chances: [Chance; 2]) -> Self {
+        Self { manner, chances, ways: [VecDeque::new(), VecDeque::new()], held_until: Timestamp::EPOCH }
     }
 
     /// From now on nothing is lost or repeated.
@@ -51,15 +52,16 @@ impl Line {
 
     pub(super) fn send(&mut self, now: Timestamp, to: To, packet: Packet) {
         let Manner { latency, jitter, lost, repeated } = self.manner;
+        let chance = &mut self.chances[to as usize];
         let message = !packet.topic.is_empty();
-        if message && self.chance.permille(lost) {
+        if message && chance.permille(lost) {
             return;
         }
-        let times = if message && self.chance.permille(repeated) { 2 } else { 1 };
+        let times = if message && chance.permille(repeated) { 2 } else { 1 };
         for _ in 0..times {
             let way = &mut self.ways[to as usize];
             let before = way.back().map_or(now, |(at, _)| *at);
-            way.push_back((before.max(now + latency + self.chance.span(jitter)), packet.clone()));
+            way.push_back((before.max(now + latency + chance.span(jitter)), packet.clone()));
         }
     }
 

@@ -18,7 +18,7 @@ mod report;
 mod tests;
 mod worker;
 
-pub use report::{Metrics, Report};
+pub use report::{Metrics, Ran, Report};
 
 use crate::memory_commit::MemoryCommit;
 use crate::world::World;
@@ -70,7 +70,7 @@ const ROUNDS_MAX: u32 = 100_000;
 
 /// Runs a scenario for `duration`, or for its own, and then to its end. `progress` is told the simulated time now and
 /// then.
-pub fn run(scenario: &Scenario, seed: u64, duration: Option<Duration>, progress: &mut dyn FnMut(Duration)) -> Report {
+pub fn run(scenario: &Scenario, seed: u64, duration: Option<Duration>, progress: &mut dyn FnMut(Duration)) -> Ran {
     Run::new(scenario, seed, duration.unwrap_or(scenario.duration)).run(progress)
 }
 
@@ -175,13 +175,13 @@ impl<'a> Run<'a> {
             Manner { latency: scenario.latency, jitter: scenario.jitter, lost: rates.lost, repeated: rates.repeated };
         let posts = scenario.edge.devices.iter().enumerate().map(|(index, device)| Post {
             far: Far::new(device, index),
-            line: Line::new(manner, Chance::new(seed, [1, index as u64])),
+            line: Line::new(manner, [1, 2].map(|way| Chance::new(seed, [way, index as u64]))),
             on: [false; 2],
             dial_at: [START; 2],
             cut_until: [START; 2],
             wait: EDGE_REDIAL.0,
             retained: None,
-            chance: Chance::new(seed, [2, index as u64]),
+            chance: Chance::new(seed, [3, index as u64]),
         });
         let faultless = *rates == FaultRates::default();
         let mut run = Self {
@@ -189,7 +189,7 @@ impl<'a> Run<'a> {
             duration,
             now: START,
             world: World::of_site(seed, &site),
-            floor: Floor::new(Arc::clone(&site), scenario.load, Chance::new(seed, [3, 0])),
+            floor: Floor::new(Arc::clone(&site), scenario.load, Chance::new(seed, [4, 0])),
             posts: posts.collect(),
             edge: None,
             boot: 0,
@@ -201,8 +201,8 @@ impl<'a> Run<'a> {
             requests: BTreeMap::new(),
             request: 0,
             delivered: Vec::new(),
-            load: Chance::new(seed, [4, 0]),
-            faults: Chance::new(seed, [5, 0]),
+            load: Chance::new(seed, [5, 0]),
+            faults: Chance::new(seed, [6, 0]),
             resting: false,
             over: false,
             #[cfg(test)]
@@ -214,7 +214,7 @@ impl<'a> Run<'a> {
         run
     }
 
-    fn run(mut self, progress: &mut dyn FnMut(Duration)) -> Report {
+    fn run(mut self, progress: &mut dyn FnMut(Duration)) -> Ran {
         let (mut rounds, mut minute) = (0, START);
         self.start();
         while !self.over {
@@ -301,6 +301,10 @@ impl<'a> Run<'a> {
                 && let Some(batch) = edge.engine.take_batch()
             {
                 busy = true;
+                #[cfg(test)]
+                if self.sabotage == tests::Sabotage::Hasty {
+                    edge.engine.durable(self.now, batch.chain.seq);
+                }
                 self.commit.submit(self.now, batch);
             }
             let effects: Vec<Effect> = edge.engine.effects().collect();
@@ -329,8 +333,8 @@ impl<'a> Run<'a> {
 
     fn audit_facts(&mut self) {
         #[cfg(test)]
-        if let Some(lines) = self.sabotage.lines(self.commit.lines()) {
-            return self.auditor.facts(&lines);
+        if let tests::Sabotage::Facts(change) = self.sabotage {
+            return self.auditor.facts(&change(self.commit.lines()));
         }
         self.auditor.facts(self.commit.lines());
     }
@@ -340,6 +344,8 @@ impl<'a> Run<'a> {
             let out = edge.step(self.now, device, step);
             let post = &mut self.posts[device];
             for packet in out.into_iter().filter(|_| post.on[To::Edge as usize]) {
+                #[cfg(test)]
+                let packet = self.sabotage.packet(packet);
                 if packet.topic == DIVERT {
                     self.auditor.sent(self.now, device, &packet.octets);
                 }
@@ -444,7 +450,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn report(mut self) -> Report {
+    fn report(mut self) -> Ran {
         for (device, post) in self.posts.iter().enumerate() {
             for what in post.far.violations(self.scenario.faults.stalls > 0) {
                 self.auditor.violation(format!("{}: {what}", self.site.devices[device].code));
@@ -457,14 +463,15 @@ impl<'a> Run<'a> {
         let mut metrics = self.auditor.finish(&self.floor, handhelds, &self.delivered);
         metrics.simulated_ms = (self.now - START).millis().unsigned_abs();
         metrics.reads = self.edge.as_ref().map_or(0, |edge| edge.engine.presence().counters().reads);
-        Report {
+        let report = Report {
             scenario: self.scenario.name.clone(),
             seed: self.seed,
             digest: self.commit.digest(),
             facts: self.commit.lines().len() as u64,
             metrics,
             violations: self.auditor.violations().to_vec(),
-        }
+        };
+        Ran { report, facts: self.commit.lines().to_vec() }
     }
 }
 

@@ -19,6 +19,15 @@ pub struct Report {
     pub violations: Vec<String>,
 }
 
+/// A run's result, and what it stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// The result.
+    pub report: Report,
+    /// The line of each durable fact.
+    pub facts: Vec<String>,
+}
+
 /// What happened in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Metrics {
