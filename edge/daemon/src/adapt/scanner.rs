@@ -149,3 +149,63 @@ pub fn down(why: Why) -> &'static str {
         Why::Superseded => "it connected anew",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stowage_base::{Code, Level, TextKey, Verdict};
+    use stowage_core::site::DeviceIx;
+
+    const SCANNER: DeviceIx = DeviceIx(0);
+
+    fn add(id: u64) -> Effect {
+        Effect::AddTask { scanner: SCANNER, id, key: TextKey::CheckItem, args: vec![Code::new(); 5] }
+    }
+
+    fn gone(id: u64) -> Effect {
+        Effect::RemoveTask { scanner: SCANNER, id }
+    }
+
+    #[test]
+    fn a_refusal_takes_back_what_was_taken_and_an_answer_does_not() {
+        let mut standing = Standing::new(4);
+        (5..=7).for_each(|seq| standing.taken(seq));
+        let answer =
+            |seq| Effect::Answer { scanner: SCANNER, seq, verdict: Verdict::new(Level::Ok, TextKey::Kept, &[]) };
+        standing.effect(&answer(5));
+        standing.effect(&Effect::Refuse { scanner: SCANNER, seq: 7 });
+        assert_eq!(standing.up(), Progress { acked: 5, taken: 6 });
+        standing.effect(&Effect::Refuse { scanner: SCANNER, seq: 5 });
+        assert_eq!(standing.up(), Progress { acked: 5, taken: 6 }, "5 was answered");
+        standing.lost(9);
+        assert_eq!(standing.up(), Progress { acked: 9, taken: 9 });
+    }
+
+    #[test]
+    fn a_task_list_tells_each_task_once_and_its_end_instead_of_it() {
+        let mut standing = Standing::default();
+        for effect in [add(1), add(1), add(2), gone(3), gone(1)] {
+            standing.effect(&effect);
+        }
+        let told = |after| match standing.task_after(after) {
+            Some((version, Change::Task(task))) => Some((version, task.id, true)),
+            Some((version, Change::TaskGone(id))) => Some((version, id, false)),
+            other => other.map(|(version, _)| (version, 0, false)),
+        };
+        assert_eq!([told(0), told(2), told(3)], [Some((2, 2, true)), Some((3, 1, false)), None]);
+    }
+
+    #[test]
+    fn ended_tasks_are_forgotten_before_open_ones() {
+        let mut standing = Standing::default();
+        (0..400).for_each(|id| standing.effect(&add(id)));
+        (0..400).filter(|id| id % 2 == 0).for_each(|id| standing.effect(&gone(id)));
+        let mut open = Vec::new();
+        let mut version = 0;
+        while let Some((next, change)) = standing.task_after(version) {
+            version = next;
+            open.extend(if let Change::Task(task) = change { Some(task.id) } else { None });
+        }
+        assert_eq!(open, (0..400).filter(|id| id % 2 == 1).collect::<Vec<_>>());
+    }
+}

@@ -303,6 +303,44 @@ fn checking_a_site_beside_its_edge_reports_it_once() {
     assert_eq!((alone.0.len(), alone.is_good()), (1, true), "{alone:?}");
 }
 
+fn scenario(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/scenarios").join(file)
+}
+
+#[test]
+fn the_scenarios_are_good_and_are_checked_with_their_edge_and_its_site() {
+    let faults = load_scenario(&scenario("faults.toml")).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!((faults.name.as_str(), faults.duration.micros(), faults.load.together), ("faults", 3_600_000_000, 4));
+    assert!(faults.faults.kills > 0 && faults.edge.devices.len() == 5);
+    let quiet = load_scenario(&scenario("demo.toml")).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!((quiet.name.as_str(), quiet.faults), ("demo", FaultRates::default()));
+    let report = check(&[demo("edge.toml"), scenario("demo.toml"), demo("site.toml")]);
+    let kinds: Vec<_> = report.0.iter().filter_map(|checked| checked.kind).collect();
+    assert_eq!((kinds, report.is_good()), (vec![Kind::Scenario, Kind::Edge, Kind::Site], true), "each file once");
+}
+
+#[test]
+fn every_fault_of_a_scenario_is_reported_at_once() {
+    let folder = copy(&[("127.0.0.1:8080", "localhost:8080")], &[]);
+    let path = folder.path().join("scenario.toml");
+    let text = "kind = \"scenario\"\nedge = \"edge.toml\"\nduration_s = 0\nlatency_ms = 21\n\
+                [load]\nparcels_unread_permille = 1001\n[faults]\nkill_per_hour = 3\ncut_max_s = \"long\"\n";
+    fs::write(&path, text).expect("writes");
+    let Err(Faults(files)) = load_scenario(&path) else { panic!("it is accepted") };
+    let faults = |at: usize| files[at].faults.iter().map(|fault| (fault.line, fault.key.as_str())).collect::<Vec<_>>();
+    let wanted = [
+        (Some(3), "duration_s"),
+        (Some(4), "latency_ms"),
+        (Some(6), "load.parcels_unread_permille"),
+        (Some(8), "faults.kill_per_hour"),
+        (Some(9), "faults.cut_max_s"),
+    ];
+    assert_eq!(faults(0), wanted);
+    assert_eq!(faults(1).len(), 1, "and that of its edge");
+    let Err(nothing) = load_scenario(&demo("edge.toml")) else { panic!("an edge is no scenario") };
+    assert!(nothing.to_string().contains("kind"), "{nothing}");
+}
+
 #[test]
 fn a_device_of_unknown_kind_is_one_fault() {
     for old in ["kind = \"llrp\"", "kind = \"sorter-mqtt\""] {
