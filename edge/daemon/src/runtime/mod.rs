@@ -126,7 +126,7 @@ pub async fn run(edge: Edge, stop: CancellationToken, running: impl FnOnce(Runni
         .map_err(StartError::Thread)?;
 
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
-    tasks.spawn(pass_on(asked, messages.clone()));
+    let asking = tokio::spawn(pass_on(asked, messages.clone()));
     tasks.spawn(keep_time(Arc::clone(&clock), stop.clone()));
     let shared = web::Shared { view: picture, facts, requests, data: edge.data.clone(), site };
     running(addresses);
@@ -135,6 +135,8 @@ pub async fn run(edge: Edge, stop: CancellationToken, running: impl FnOnce(Runni
         tracing::error!(%error, "the page has failed");
         stop.cancel();
     }
+    // Requests that clients left unfinished are still open, and could ask for ever.
+    asking.abort();
     tasks.close();
     tasks.wait().await;
     // The engine goes last: whatever the devices still told is decided and stored.

@@ -29,7 +29,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// How long open connections may still finish what they do once the daemon stops.
-const FAREWELL: Duration = Duration::from_secs(3);
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What the pages share with the rest of the daemon.
 #[derive(Clone)]
