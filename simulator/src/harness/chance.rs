@@ -21,7 +21,7 @@ impl Chance {
     /// 0 to below `limit`; 0 if that is 0.
     pub(super) fn below(&mut self, limit: u32) -> u32 {
         // A 32-bit draw times a 32-bit limit: the upper half is even enough for any load.
-        (u64::from(self.0.next_u32()) * u64::from(limit) >> 32) as u32
+        ((u64::from(self.0.next_u32()) * u64::from(limit)) >> 32) as u32
     }
 
     /// True so many times of a thousand.

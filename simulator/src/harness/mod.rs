@@ -259,12 +259,12 @@ impl<'a> Run<'a> {
             while let Some(packet) = self.posts[device].line.arrived(self.now, To::Device) {
                 let (ix, post) = (DeviceIx(device as u16), &mut self.posts[device]);
                 let out = post.far.receive(self.now, &packet, &mut self.world, ix);
-                self.from_device(device, out);
+                self.heard(device, out);
             }
             if self.posts[device].far.next_deadline().is_some_and(|at| at <= self.now) {
                 let (ix, post) = (DeviceIx(device as u16), &mut self.posts[device]);
                 let out = post.far.tick(self.now, &mut self.world, ix);
-                self.from_device(device, out);
+                self.heard(device, out);
             }
             if self.edge.as_ref().and_then(|edge| edge.next_deadline(device)).is_some_and(|at| at <= self.now) {
                 self.edge_step(device, Step::Tick);
@@ -357,7 +357,7 @@ impl<'a> Run<'a> {
     }
 
     /// Sends what a device says, and notes what happened to it.
-    fn from_device(&mut self, device: usize, out: Vec<Packet>) {
+    fn heard(&mut self, device: usize, out: Vec<Packet>) {
         let post = &mut self.posts[device];
         for packet in out.into_iter().filter(|_| post.on[To::Device as usize]) {
             if packet.topic == STATE {
@@ -420,7 +420,7 @@ impl<'a> Run<'a> {
             }
             if end == To::Device || stream {
                 let out = self.posts[device].far.connected(self.now, theirs);
-                self.from_device(device, out);
+                self.heard(device, out);
             }
         }
     }
@@ -443,7 +443,7 @@ impl<'a> Run<'a> {
                     post.line.send(self.now, To::Edge, last_will());
                 }
             }
-            self.from_device(device, Vec::new());
+            self.heard(device, Vec::new());
         }
         if had[0] && ends[0] {
             self.edge_step(device, Step::Disconnected);
@@ -522,7 +522,16 @@ impl Run<'_> {
             Deed::FullDisk => (faults.full_disks, &mut self.faults),
             Deed::SlowDisk => (faults.slow_disks, &mut self.faults),
             Deed::Kill => (faults.kills, &mut self.faults),
-            _ => return,
+            Deed::Walked(_)
+            | Deed::Press(_)
+            | Deed::Ask(_)
+            | Deed::Induct(..)
+            | Deed::Room
+            | Deed::Quick
+            | Deed::Start
+            | Deed::Check
+            | Deed::Rest
+            | Deed::Finished => return,
         };
         if let Some(gap) = chance.gap(per_hour).filter(|_| !self.resting) {
             self.plan(self.now + gap, deed);
@@ -567,7 +576,7 @@ impl Run<'_> {
             Deed::Press(device) => {
                 let now = self.now;
                 let out = self.worker(device).map(|worker| worker.press(now)).unwrap_or_default();
-                self.from_device(device, out);
+                self.heard(device, out);
                 self.plan(self.now + PACE, Deed::Press(device));
             }
             Deed::Parcel(device) => self.parcel(device),
@@ -578,7 +587,7 @@ impl Run<'_> {
                 let send = &mut |topic: &str, octets: &[u8]| out.push(message(topic, octets));
                 let item = (device, sorter.boot(), sorter.induct(self.now, code.clone(), send));
                 self.auditor.inducted(item, code, route, self.now + TO_DECISION);
-                self.from_device(device, out);
+                self.heard(device, out);
             }
             Deed::Cut(device) => {
                 let until = self.now + self.faults.span(rates.cut_max);
