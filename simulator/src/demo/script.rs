@@ -199,18 +199,20 @@ impl Script {
         self.worker.settled().await;
     }
 
-    /// The handheld asks to look for an item: she scans what she finds of it where the radio heard it, else where the
-    /// book has it.
+    /// The handheld asks to look for an item: she scans what she finds of it where the radio heard it.
     async fn look_for(&mut self, search: super::worker::Search) {
         let [what, _, heard] = &search;
-        let found = self.floor.goods.iter().filter(|good| good.sku == *what || good.epc.to_string() == what.as_str());
-        let zone = |at: &Code| self.site.zones[usize::from(self.zone(at).0)].code.clone();
-        let mut found: Vec<(bool, Good)> = found.map(|good| (zone(&good.at) != *heard, good.clone())).collect();
-        found.sort_by_key(|(elsewhere, good)| (*elsewhere, good.epc));
-        let there = found.iter().filter(|(elsewhere, _)| !elsewhere).count();
+        let zone = |at: &Code| &self.site.zones[usize::from(self.zone(at).0)].code;
+        let fits = |good: &&Good| good.sku == *what || good.epc.to_string() == what.as_str();
+        let found = self.floor.goods.iter().filter(fits).filter(|good| zone(&good.at) == heard);
+        let found: Vec<Good> = found.take(4).cloned().collect();
+        // Nothing of the kind lies there any more: whoever moved it has settled the doubt.
+        if found.is_empty() {
+            return self.worker.forget(&search);
+        }
         say("ada", &format!("goes to look for {what} as her scanner asks"));
         self.worker.mode(Mode::See).await;
-        for (_, good) in found.into_iter().take(there.clamp(1, 4)) {
+        for good in found {
             self.worker.scan(&good.at).await;
             self.worker.tag(good.epc).await;
         }
