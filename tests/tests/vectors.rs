@@ -1,0 +1,85 @@
+//! `stowage decode` against the independent vectors: every line has the right answer.
+
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use stowage_tests::process::{binary, json_lines, run, text};
+use stowage_tests::vectors;
+
+fn lines(folder: &Path, file: &str) -> Vec<Value> {
+    let path = folder.join(file);
+    let content = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    json_lines(&content)
+}
+
+/// EdgeX's ADD_ACCESSSPEC has no operation in its AccessCommand, where LLRP 1.0.1 §16.2.4.1.2 asks for one or more.
+const WITHOUT_OPERATION: &str = "04280000003C22CEDAFB00CF003280000000800001808000000000D0000701800000D1001B01520017015300136080000020\
+                                 00010203002000010203";
+
+/// The answers to lines of input, one for each.
+fn decode(args: &[&str], inputs: &[&str]) -> Vec<Value> {
+    let output = run(binary("stowage"), &[&["decode"], args].concat(), (inputs.join("\n") + "\n").as_bytes());
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    let answers = json_lines(&output.stdout);
+    assert_eq!(answers.len(), inputs.len(), "{args:?}: an answer for each line");
+    answers
+}
+
+fn texts<'a>(vectors: &'a [Value], member: &str) -> Vec<&'a str> {
+    vectors.iter().map(|vector| vector[member].as_str().unwrap_or_else(|| panic!("no {member} in {vector}"))).collect()
+}
+
+#[test]
+fn sgtin_96_is_decoded_as_the_vectors_say() {
+    let Some(folder) = vectors() else { return };
+    let vectors: Vec<Value> = lines(&folder, "epc/epc_tds1.jsonl");
+    let vectors: Vec<Value> = vectors.into_iter().filter(|vector| vector["scheme"] == "sgtin-96").collect();
+    assert!(!vectors.is_empty());
+    for (vector, answer) in vectors.iter().zip(decode(&["epc"], &texts(&vectors, "hex"))) {
+        for member in ["scheme", "tag_uri", "pure_uri", "element_string"] {
+            if let Some(right) = vector.get(member) {
+                assert_eq!(&answer[member], right, "{member} of {vector}");
+            }
+        }
+    }
+    println!("{} SGTIN-96 agree", vectors.len());
+}
+
+#[test]
+fn llrp_messages_are_decoded_and_encoded_back_to_the_same_octets() {
+    let Some(folder) = vectors() else { return };
+    for file in ["ltk_golden.jsonl", "edgex.jsonl", "generated.jsonl"] {
+        let vectors = lines(&folder, &format!("llrp/{file}"));
+        let answers = decode(&["llrp", "--hex"], &texts(&vectors, "hex"));
+        for (vector, answer) in vectors.iter().zip(&answers) {
+            if vector["hex"] == WITHOUT_OPERATION {
+                assert_eq!(answer["error"]["layer"], "parameter", "{answer}");
+                continue;
+            }
+            assert_eq!(answer["reencodes"], true, "{file}: {vector}: {answer}");
+        }
+        println!("{file}: {} messages agree", vectors.len());
+    }
+}
+
+#[test]
+fn mercury_frames_are_decoded_as_the_vectors_say() {
+    let Some(folder) = vectors() else { return };
+    let vectors = lines(&folder, "thingmagic/frames.jsonl");
+    let mut agree = 0;
+    for (flag, direction) in [("to", "to module"), ("from", "from module")] {
+        let vectors: Vec<Value> = vectors.iter().filter(|vector| vector["dir"] == direction).cloned().collect();
+        let answers = decode(&["mercury", "--dir", flag], &texts(&vectors, "hex"));
+        for (vector, answer) in vectors.iter().zip(&answers) {
+            assert_eq!(answer["opcode"], vector["opcode"], "{vector}: {answer}");
+            assert_eq!(answer["status"], vector["status"], "{vector}: {answer}");
+            let tags = |of: &Value, epc: &str| -> Vec<Value> {
+                of["tags"].as_array().into_iter().flatten().map(|tag| tag[epc].clone()).collect()
+            };
+            assert_eq!(tags(answer, "epc_hex"), tags(vector, "epc"), "{vector}: {answer}");
+            agree += 1;
+        }
+    }
+    assert!(agree > 0);
+    println!("{agree} frames agree");
+}
