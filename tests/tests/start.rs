@@ -1,0 +1,203 @@
+//! Starting, stopping, and what the edge says where it can't.
+
+use rusqlite::Connection;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+use stowage_core::commit::Chain;
+use stowage_tests::http::timed;
+use stowage_tests::plant::{Handheld, Plant};
+use stowage_tests::process::{binary, json_lines, run, text};
+
+/// The edge doesn't start: it exits with 1, and standard error says each of `words`. Returns what it said.
+fn refuses(plant: &Plant, words: &[&str]) -> String {
+    let config = plant.path("edge.toml").display().to_string();
+    let output = plant.stowage(&["run", "--config", &config]);
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""), "{said}");
+    assert!(!said.contains("panicked") && !said.contains("RUST_BACKTRACE"), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is missing in: {said}");
+    }
+    said
+}
+
+#[test]
+fn a_taken_port_is_named_with_the_mend() {
+    let plant = Plant::new();
+    for (port, what, key) in
+        [(plant.page, "the page", "`listen`"), (plant.scanners, "the scanners' port", "`scanners`")]
+    {
+        let _other = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("it is free");
+        refuses(&plant, &[what, &port.to_string(), "another program uses it", key, "edge.toml"]);
+    }
+    plant.edge().stop();
+}
+
+#[test]
+fn a_second_edge_on_the_same_data_is_refused_by_name() {
+    let plant = Plant::new();
+    let edge = plant.edge();
+    let toml = plant.edge_toml();
+    let other = toml.replace(&plant.page.to_string(), "0").replace(&plant.scanners.to_string(), "0");
+    plant.write_edge(&other);
+    refuses(&plant, &[&format!("in use by process {}", edge.program.id()), "stop that one first"]);
+    edge.stop();
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_written_is_named_with_the_mend() {
+    let plant = Plant::new();
+    // A file where the folder should be: that stops the administrator as well.
+    fs::write(plant.data(), "in the way").expect("the folder is ours");
+    refuses(&plant, &["data", "give the folder write permission or set `data` in edge.toml"]);
+    fs::remove_file(plant.data()).expect("it is ours");
+    fs::create_dir(plant.data()).expect("the folder is ours");
+    fs::set_permissions(plant.data(), fs::Permissions::from_mode(0o555)).expect("it is ours");
+    let administrator = fs::write(plant.data().join("probe"), "").is_ok();
+    if administrator {
+        eprintln!("SKIPPED: read-only folders don't stop the administrator");
+        return;
+    }
+    refuses(&plant, &["data", "give the folder write permission or set `data` in edge.toml"]);
+}
+
+#[test]
+fn a_clock_far_behind_the_journal_stops_the_start() {
+    let plant = Plant::new();
+    plant.edge().stop();
+    let journal = Connection::open(plant.data().join("journal.sqlite")).expect("a journal");
+    let (epoch, seq, line): (u32, i64, String) = journal
+        .query_row("SELECT epoch, seq, line FROM facts ORDER BY epoch DESC, seq DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .expect("a fact");
+    let before: Vec<u8> = journal
+        .query_row("SELECT hash FROM facts WHERE epoch = ?1 AND seq = ?2", (epoch, seq - 1), |row| row.get(0))
+        .unwrap_or_else(|_| vec![0; 32]);
+    // In 2100.
+    let at = 4_102_444_800_000_000_i64;
+    let old = serde_json::from_str::<Value>(&line).expect("a fact")["at"].to_string();
+    let line = line.replacen(&format!("\"at\":{old}"), &format!("\"at\":{at}"), 1);
+    let hash = Chain::link(&before.try_into().expect("32 octets"), &line);
+    journal
+        .execute(
+            "UPDATE facts SET at = ?1, line = ?2, hash = ?3 WHERE epoch = ?4 AND seq = ?5",
+            (at, &line, hash.as_slice(), epoch, seq),
+        )
+        .expect("changes");
+    drop(journal);
+    refuses(&plant, &["the clock says", "the journal's last fact is of 2100-01-01", "set this machine's clock"]);
+}
+
+#[test]
+fn a_broken_configuration_is_told_whole_with_file_line_key_and_mend() {
+    let plant = Plant::new();
+    let toml =
+        plant.edge_toml().replace("region = \"eu3\"", "region = \"eu9\"").replace("dwell_ms = 200", "dwell_ms = 5");
+    plant.write_edge(&toml);
+    let site = fs::read_to_string(plant.path("site.toml")).expect("it is ours");
+    let site = site.replace("gtin = \"9521321001015\"", "gtin = \"9521321001016\"");
+    let site = site.replace("between = [\"STORE\", \"PACK\"]", "between = [\"STORE\", \"PAKC\"]");
+    fs::write(plant.path("site.toml"), &site).expect("the folder is ours");
+    let line = |text: &str, of: &str| text.lines().position(|line| line.contains(of)).map_or(0, |at| at + 1);
+    let at = |file: &str, text: &str, of: &str| format!("{}:{}", plant.path(file).display(), line(text, of));
+    let expected = [
+        (at("edge.toml", &toml, "\"eu9\""), "region", "did you mean \"eu\"?"),
+        (at("edge.toml", &toml, "dwell_ms = 5"), "dwell_ms", "10"),
+        (at("site.toml", &site, "9521321001016"), "gtin", "check digit is wrong: the other digits give 5"),
+        (at("site.toml", &site, "PAKC"), "passage[0]", "did you mean \"PACK\"?"),
+    ];
+    let config = plant.path("edge.toml").display().to_string();
+    let output = plant.stowage(&["check", "--json", &config]);
+    assert_eq!(output.status.code(), Some(1));
+    let faults = text(&output.stdout);
+    let said = refuses(&plant, &["2 faults, nothing started"]);
+    for (place, key, mend) in &expected {
+        let (file, line) = place.rsplit_once(':').expect("file and line");
+        let told = said.lines().find(|text| text.contains(&format!("line {line} ")) && text.contains(key));
+        assert!(told.is_some_and(|told| told.contains(mend)), "{place} {key} {mend}: {said}");
+        assert!(faults.contains(file), "{faults}");
+    }
+}
+
+#[test]
+fn it_goes_on_from_what_is_stored() {
+    let plant = Plant::new();
+    let edge = plant.edge();
+    let mut worker = Handheld::start(&plant, 1);
+    worker.key("receive");
+    worker.at("RECV-1");
+    worker.program.tell(&json!({"quantity": 12}));
+    worker.scan("9521321001077");
+    worker.verdicts();
+    edge.announce("P-1", "DE");
+    edge.stop();
+    let before = plant.verify();
+    let edge = plant.edge();
+    edge.wait_units(12);
+    assert_eq!(edge.post("/api/parcels", &json!({"code": "P-1", "route": "DE"})), 200, "it was announced before");
+    assert_eq!(edge.post("/api/parcels", &json!({"code": "P-1", "route": "FR"})), 409);
+    edge.stop();
+    let after = plant.verify();
+    assert!(after["seq"].as_u64() > before["seq"].as_u64(), "{before} {after}");
+    assert_eq!((&after["epoch"], &after["faults"]), (&before["epoch"], &json!([])));
+    assert_eq!(plant.facts_of("edge.started").len(), 2);
+}
+
+#[test]
+fn it_stops_within_three_seconds_when_asked_to() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let plant = Plant::new();
+        let mut edge = plant.edge();
+        // A page that listens, a request that is never finished, and a scanner that is connected don't hold it up.
+        let _page = edge.stream();
+        let mut unfinished = TcpStream::connect(edge.page).expect("the page listens");
+        unfinished.write_all(b"GET / HTTP/1.1\r\nhost:").expect("it is connected");
+        let mut worker = Handheld::start(&plant, 1);
+        worker.key("receive");
+        worker.at("RECV-1");
+        edge.program.signal(signal);
+        let (status, took) = timed(|| edge.program.ended());
+        println!("{signal:?}: ended after {} ms", took.as_millis());
+        assert!(status.success() && took < Duration::from_secs(3), "{signal:?}: {status} after {took:?}");
+        plant.verify();
+    }
+}
+
+#[test]
+fn decode_prints_what_people_script_against() {
+    let decode = |args: &[&str], input: &str| {
+        let output = run(binary("stowage"), &[&["decode"], args].concat(), input.as_bytes());
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        json_lines(&output.stdout)
+    };
+    assert_eq!(
+        decode(&["epc"], "3066C4409047E140075BCD15\nE2\n"),
+        [
+            json!({
+                "input": "3066C4409047E140075BCD15",
+                "scheme": "sgtin-96",
+                "tag_uri": "urn:epc:tag:sgtin-96:3.95060001343.05.123456789",
+                "pure_uri": "urn:epc:id:sgtin:95060001343.05.123456789",
+                "element_string": "(01)09506000134352(21)123456789",
+                "digital_link": "https://id.gs1.org/01/09506000134352/21/123456789",
+                "filter": 3,
+                "ais": [["01", "09506000134352"], ["21", "123456789"]],
+            }),
+            decode(&["epc"], "E2\n")[0].clone(),
+        ]
+    );
+    assert!(decode(&["epc"], "E2\n")[0]["error"]["reason"].is_string());
+    // KEEPALIVE of LLRP 1.0.1, and one whose length is cut short.
+    let llrp = decode(&["llrp", "--hex"], "043E0000000A00000007\n043E0000000900000007\n");
+    assert_eq!(llrp[0], json!({"type": 62, "name": "KEEPALIVE", "id": 7, "version": 1, "body": {}, "reencodes": true}));
+    assert!(llrp[1]["error"]["expectation"].is_string(), "{}", llrp[1]);
+    let mercury = decode(&["mercury", "--dir", "to"], "FF00031D0C\nFF00031D0D\n");
+    assert_eq!(mercury[0], json!({"dir": "to", "opcode": 3, "status": null, "data": "", "tags": []}));
+    assert!(mercury[1]["error"]["reason"].is_string(), "{}", mercury[1]);
+}
