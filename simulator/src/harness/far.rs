@@ -142,7 +142,7 @@ impl Far {
         }
     }
 
-    /// What it was sent and should not have been; `held_up`: its line may be, and with it the answers to keepalives.
+    /// What it was sent and should not have been; `held_up`: its line may be, and with it answers.
     pub(super) fn violations(&self, held_up: bool) -> Vec<String> {
         match self {
             Self::Llrp(reader) => {
@@ -155,10 +155,11 @@ impl Far {
                 let told = |(opcode, status): (Opcode, Status)| {
                     format!("{} commands refused, the last {:02X} with {:04X}", violations.count, opcode.0, status.0)
                 };
-                // The edge can't know that a module is in its bootloader before that has refused to stop reading.
-                let greeting =
-                    (violations.count, violations.last) == (1, Some((Opcode::CONTINUOUS, Status::UNKNOWN_OPCODE)));
-                violations.last.filter(|_| !greeting).map(told).into_iter().collect()
+                // The edge can't know that a module is in its bootloader before that has refused to stop reading; nor,
+                // when a line is held up, that a command whose answer is late was obeyed.
+                let greeting = Some((Opcode::CONTINUOUS, Status::UNKNOWN_OPCODE));
+                let excused = held_up || (violations.count, violations.last) == (1, greeting);
+                violations.last.filter(|_| !excused).map(told).into_iter().collect()
             }
             Self::Sorter(sorter) => sorter.violations().iter().map(|violation| format!("{violation:?}")).collect(),
             Self::Scanner(_) => Vec::new(),
