@@ -171,7 +171,8 @@ fn portals(root: &mut Section<'_>, zones: &Names) -> (Names, Vec<(Portal, At)>) 
         {
             section.file.fault(at, "is the outer zone as well: a portal lies between two");
         }
-        let ix = |zone: Option<(ZoneIx, At)>| zone.map_or(ZoneIx(0), |(ix, _)| ix);
+        // An unknown side is a fault already: it is no zone, and nothing is compared with it.
+        let ix = |zone: Option<(ZoneIx, At)>| zone.map_or(ZoneIx(u16::MAX), |(ix, _)| ix);
         let portal = Portal { code: code.value, name, outer: ix(outer), inner: ix(inner) };
         portals.push((portal, section.at.clone()));
         section.end();
@@ -255,9 +256,10 @@ fn read_points(
             let (side, right) = if x_mm.value < 0 { ("outer", portal.outer) } else { ("inner", portal.inner) };
             if x_mm.value == 0 {
                 file.fault(&x_mm.at, "is neither outer (-) nor inner (+)");
-            } else if *zone != right {
-                let right = zones.get(usize::from(right.0)).map_or("", |zone| zone.code.as_str());
-                file.fault(at, format!("x_mm {} looks to the {side} side, which is {right}", x_mm.value));
+            } else if *zone != right
+                && let Some(right) = zones.get(usize::from(right.0))
+            {
+                file.fault(at, format!("x_mm {} looks to the {side} side, which is {}", x_mm.value, right.code));
             }
         }
         section.end();

@@ -342,6 +342,15 @@ fn every_fault_of_a_scenario_is_reported_at_once() {
 }
 
 #[test]
+fn a_portal_to_an_unknown_zone_is_one_fault() {
+    let folder = copy(&[], &[("inner = \"STORE\"", "inner = \"STOER\"")]);
+    let faults = faults(folder.path());
+    let [(_, line, fault)] = &faults[..] else { panic!("{faults:?}") };
+    assert_eq!(line, "inner = \"STOER\"");
+    assert!(fault.ends_with("no such zone; did you mean \"STORE\"?"), "{fault}");
+}
+
+#[test]
 fn a_device_of_unknown_kind_is_one_fault() {
     for old in ["kind = \"llrp\"", "kind = \"sorter-mqtt\""] {
         let folder = copy(&[(old, "kind = \"robot\"")], &[]);
