@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use stowage_tests::goods::{BACKPACK, LAMP, MUG, SNEAKERS};
 use stowage_tests::plant::{Handheld, Plant};
-use stowage_tests::process::Program;
+use stowage_tests::process::{Program, json_lines};
 use stowage_tests::{long, sgtin96, until, within};
 
 /// Draws when to kill (SplitMix64).
@@ -68,6 +68,8 @@ fn whatever_was_answered_outlives_any_number_of_kills_and_nothing_is_done_twice(
     let (kills, seed) = if long() { (100, 7) } else { (12, 1) };
     println!("{kills} kills, seed {seed}");
     let plant = Plant::new();
+    let follower = "[[follower]]\nkind = \"jsonl\"\npath = \"mirror.jsonl\"\n";
+    plant.write_edge(&(plant.edge_toml() + follower));
     let _broker = plant.broker();
     let mut edge = plant.edge();
     let mut traffic = Traffic {
@@ -153,4 +155,9 @@ fn whatever_was_answered_outlives_any_number_of_kills_and_nothing_is_done_twice(
     println!("{} facts, {} intents, {} parcels scanned", facts.len(), said.len(), of("parcel.scanned").count());
     edge.stop();
     plant.verify();
+    // The follower has had every fact, at least once.
+    let mut mirror = json_lines(&std::fs::read(plant.path("mirror.jsonl")).expect("the follower's file"));
+    mirror.sort_by_key(|fact| fact["seq"].as_u64());
+    mirror.dedup();
+    assert_eq!(mirror, plant.facts());
 }
