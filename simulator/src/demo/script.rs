@@ -36,13 +36,15 @@ pub(super) struct Script {
     stage: Stage,
     floor: Floor,
     worker: Worker,
+    /// What fell off the cart: it lies where it is until she is sent to look for it.
+    lost: Vec<Epc>,
 }
 
 impl Script {
     pub(super) fn new(seed: u64, site: Site, gates: Gates, stage: Stage, floor: Floor, worker: Worker) -> Self {
         // Another day, other things: but the same ones if the house is in the same state.
         let draw = ChaCha8Rng::seed_from_u64(seed ^ floor.last_serial << 16);
-        let script = Self { draw, site, gates, stage, floor, worker };
+        let script = Self { draw, site, gates, stage, floor, worker, lost: Vec::new() };
         for good in &script.floor.goods {
             script.stage.world().stow(good.epc, script.zone(&good.at));
         }
@@ -51,6 +53,9 @@ impl Script {
 
     pub(super) async fn run(mut self) {
         self.worker.begin().await;
+        if self.floor.goods.is_empty() {
+            self.open_house().await;
+        }
         loop {
             if let Some(search) = self.worker.search() {
                 self.look_for(search).await;
@@ -63,12 +68,25 @@ impl Script {
         }
     }
 
+    /// In an empty house, what there is to see comes first: goods arrive, one is lost on the way, others turn back.
+    async fn open_house(&mut self) {
+        self.arrive().await;
+        let on_dock = self.on_dock();
+        self.put_away(on_dock, true).await;
+        self.arrive().await;
+        let on_dock = self.on_dock();
+        self.turn_back(on_dock).await;
+    }
+
     async fn next(&mut self) {
-        let on_dock = self.at(|at| at == DOCK);
+        let on_dock = self.on_dock();
         let stored = self.in_store();
         let full = self.floor.goods.len() >= GOODS_MANY;
         match self.below(100) {
-            _ if on_dock.len() >= 4 && self.below(3) > 0 => self.put_away(on_dock).await,
+            _ if on_dock.len() >= 4 && self.below(3) > 0 => {
+                let loses_one = self.below(6) == 0;
+                self.put_away(on_dock, loses_one).await;
+            }
             0..30 if !full => self.arrive().await,
             30..40 => self.receive_heap().await,
             40..55 => self.count().await,
@@ -95,18 +113,19 @@ impl Script {
         self.walk(self.gates.dock, &epcs, Direction::In, Course::Through).await;
     }
 
-    /// Takes goods from the dock into the store. Now and then one falls off the cart behind her, and she doesn't see it.
-    async fn put_away(&mut self, mut which: Vec<usize>) {
+    /// Takes goods from the dock into the store. One may fall off the cart behind her, and she doesn't see it.
+    async fn put_away(&mut self, mut which: Vec<usize>, loses_one: bool) {
         which.truncate(4);
         let to = self.any_shelf();
         let epcs = self.epcs(&which);
         say("ada", &format!("takes {} items through the store door to {to}", epcs.len()));
-        let lost = (epcs.len() > 1 && self.below(6) == 0).then(|| epcs.len() - 1);
+        let lost = (epcs.len() > 1 && loses_one).then(|| epcs.len() - 1);
         let carried = &epcs[..lost.unwrap_or(epcs.len())];
         self.walk(self.gates.store, carried, Direction::In, Course::Through).await;
         if let Some(lost) = lost {
             let now = self.stage.clock.now();
             let _ = self.stage.world().place(now, epcs[lost], self.gates.store_reader, 1, 1_200);
+            self.lost.push(epcs[lost]);
             say("ada", &format!("has lost one before the store door, but books all {} on {to}", epcs.len()));
         }
         for (position, index) in which.iter().enumerate() {
@@ -215,6 +234,7 @@ impl Script {
         for good in found {
             self.worker.scan(&good.at).await;
             self.worker.tag(good.epc).await;
+            self.lost.retain(|lost| *lost != good.epc);
         }
         self.worker.settled().await;
         self.worker.forget(&search);
@@ -260,6 +280,11 @@ impl Script {
 
     fn at(&self, fits: impl Fn(&Code) -> bool) -> Vec<usize> {
         (0..self.floor.goods.len()).filter(|index| fits(&self.floor.goods[*index].at)).collect()
+    }
+
+    fn on_dock(&self) -> Vec<usize> {
+        let lying = self.at(|at| at == DOCK);
+        lying.into_iter().filter(|index| !self.lost.contains(&self.floor.goods[*index].epc)).collect()
     }
 
     fn in_store(&self) -> Vec<usize> {
