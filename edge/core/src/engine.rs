@@ -416,7 +416,7 @@ impl Engine {
                 sorting::failed(recorder, site, now, &id(boot, item), &reason)
             }
             SorterEvent::Ended { boot, item, outcome, chute } => {
-                sorting::ended(recorder, site, now, &id(boot, item), outcome, chute);
+                sorting::ended(recorder, site, now, sorter, (boot, item), outcome, chute);
                 // A repeat may come while the first one's facts are still under way: it waits for the newest.
                 self.hold(self.recorder.seq(), Effect::Recorded { sorter, boot, item });
             }

@@ -207,6 +207,22 @@ pub struct ParcelScanned {
     pub code: Option<Code>,
 }
 
+/// An item came to its end of which the edge had not heard before: its report was lost, and the sorter followed its safe
+/// plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParcelMissed {
+    /// `MACHINE/BOOT-ITEM`: the command that there would have been.
+    pub command: String,
+    /// The sorter.
+    pub sorter: Code,
+    /// The sorter's count of its own starts.
+    pub boot: u32,
+    /// The sorter's number for the item.
+    pub item: u32,
+    /// Where it went, if the sorter tells.
+    pub chute: Option<Code>,
+}
+
 /// A machine will be told to do something. Followed by sent, acknowledged and one of confirmed, missed, failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandPlanned {
@@ -288,6 +304,7 @@ kinds! {
     ScannerResumed(ScannerResumed) = "scanner.resumed";
     ParcelAnnounced(ParcelAnnounced) = "parcel.announced";
     ParcelScanned(ParcelScanned) = "parcel.scanned";
+    ParcelMissed(ParcelMissed) = "parcel.missed";
     CommandPlanned(CommandPlanned) = "command.planned";
     CommandSent(CommandStep) = "command.sent";
     CommandAcknowledged(CommandStep) = "command.acknowledged";

@@ -1,6 +1,6 @@
 //! Which chute a parcel takes, and the life of the command that sends it there.
 
-use crate::fact::{Body, Cause, CommandPlanned, CommandStep, ParcelScanned};
+use crate::fact::{Body, Cause, CommandPlanned, CommandStep, ParcelMissed, ParcelScanned};
 use crate::input::SortOutcome;
 use crate::record::{Act, Clerk, Recorder};
 use crate::site::{DeviceIx, DeviceKind, Site, SortRule};
@@ -165,15 +165,28 @@ pub fn failed(recorder: &mut Recorder, site: &Site, now: Timestamp, id: &str, wh
     }
 }
 
-/// The machine tells how the item ended.
+/// The machine tells how an item ended. One that it never reported before is recorded as well: nobody knows what it is,
+/// but somebody must know that it lies there.
 pub fn ended(
     recorder: &mut Recorder,
     site: &Site,
     now: Timestamp,
-    id: &str,
+    sorter: DeviceIx,
+    item: MachineItem,
     outcome: SortOutcome,
     chute: Option<Code>,
 ) {
+    let device = site.device(sorter).code.clone();
+    let id = &command_id(&device, item);
+    if recorder.state().commands.get(id).is_none() {
+        let act = Act { who: Some(format!("device:{device}")), when: now, cause: None };
+        let (boot, item) = item;
+        let missed = ParcelMissed { command: id.clone(), sorter: device, boot, item, chute: chute.clone() };
+        let why = Some("its report from the scan point never came".into());
+        let mut clerk = Clerk { recorder, site, now, act };
+        clerk.record(Some(id.clone()), chute, why, Body::ParcelMissed(missed));
+        return;
+    }
     let Some(goal) = open(recorder.state(), id).map(|command| command.chute.clone()) else { return };
     let Some(mut step) = Step::of(recorder, site, now, id) else { return };
     match outcome {

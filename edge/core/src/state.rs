@@ -277,6 +277,20 @@ impl State {
                 self.commands.insert(planned.command.clone(), command);
                 Ok(())
             }
+            Body::ParcelMissed(missed) => {
+                // As if there had been a command that nobody gave: so that a repeat of the report is known as such.
+                let command = Command {
+                    target: missed.sorter.clone(),
+                    boot: missed.boot,
+                    item: missed.item,
+                    parcel: None,
+                    chute: missed.chute.clone().unwrap_or_default(),
+                    deadline: fact.when,
+                    state: CommandState::Planned,
+                };
+                self.commands.insert(missed.command.clone(), command);
+                self.advance(fact.seq, &missed.command, CommandState::Missed)
+            }
             Body::CommandSent(step) => self.advance(fact.seq, &step.command, CommandState::Sent),
             Body::CommandAcknowledged(step) => self.advance(fact.seq, &step.command, CommandState::Acknowledged),
             Body::CommandConfirmed(step) => self.advance(fact.seq, &step.command, CommandState::Confirmed),

@@ -340,19 +340,21 @@ impl Floor {
         }
         let what = Some(if read { parcel.to_string() } else { id.clone() });
         let scanned = ParcelScanned { sorter: sorter.clone(), boot: 1, item, code: read.then_some(parcel) };
+        let parcel = scanned.code.clone();
         let who = format!("device:{sorter}");
         self.record(Some(&who), what.clone(), Some(sorter.clone()), None, Body::ParcelScanned(scanned))?;
         let (command, target) = (id.clone(), sorter);
-        let planned = CommandPlanned { command, target, boot: 1, item, chute: chute.clone(), deadline: now() };
+        let (goal, deadline) = (chute.clone(), now());
+        let planned = CommandPlanned { command, target, boot: 1, item, parcel, chute: goal, deadline };
         let why = if read { "route PARCEL-NORTH" } else { "no-read" };
-        self.record(None, what, Some(chute.clone()), Some(why), Body::CommandPlanned(planned))?;
+        self.record(None, what.clone(), Some(chute.clone()), Some(why), Body::CommandPlanned(planned))?;
         let step = |chute| CommandStep { command: id.clone(), chute };
         for body in [
             Body::CommandSent(step(None)),
             Body::CommandAcknowledged(step(None)),
             Body::CommandConfirmed(step(Some(chute))),
         ] {
-            self.record(Some(&who), Some(id.clone()), None, None, body)?;
+            self.record(Some(&who), what.clone(), None, None, body)?;
         }
         self.totals.sorted += 1;
         Ok(())

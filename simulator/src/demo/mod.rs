@@ -101,8 +101,11 @@ pub async fn run(settings: DemoSettings, stop: CancellationToken) -> Result<(), 
 
     let port = TcpPort::listen("the reader", parts.llrp.address, events.clone()).await?;
     let pty = Pty::open(Some(&parts.mercury.path))?;
-    let (heard, worker_events) = Events::new(clock);
-    let store = FileStore::open(&folder.join("scan-1.store")).map_err(DeviceError::from)?;
+    let mut handhelds = Vec::new();
+    for handheld in parts.handhelds {
+        let store = folder.join(format!("{}.store", handheld.device));
+        handhelds.push((handheld, FileStore::open(&store).map_err(DeviceError::from)?));
+    }
     broker::start(parts.broker)?;
 
     tokio::spawn(llrp(
@@ -117,8 +120,14 @@ pub async fn run(settings: DemoSettings, stop: CancellationToken) -> Result<(), 
     tokio::spawn(mercury(pty, module, stage.clone(), parts.mercury.device, events.clone(), stop.clone()));
     let (induct, inductions) = mpsc::channel(16);
     tokio::spawn(sorter(parts.sorter.0, parts.sorter.1, clock, inductions, events, stop.clone()));
-    let (scan, scans) = mpsc::channel(64);
-    tokio::spawn(Handheld::new(parts.handheld, store, clock, heard).run(scans, stop.clone()));
+    let mut hands = Vec::new();
+    for (handheld, store) in handhelds {
+        let (heard, events) = Events::new(clock);
+        let (scan, scans) = mpsc::channel(64);
+        tokio::spawn(Handheld::new(handheld, store, clock, heard).run(scans, stop.clone()));
+        hands.push((scan, events));
+    }
+    let (scan, worker_events) = hands.swap_remove(0);
 
     let (started, running) = oneshot::channel();
     let script =
@@ -163,7 +172,8 @@ struct Parts {
     mercury: Mercury,
     broker: SocketAddr,
     sorter: (SorterLink, SorterSettings),
-    handheld: HandheldSettings,
+    /// The first one works, the others lie in their cradles. At least one.
+    handhelds: Vec<HandheldSettings>,
     gates: Gates,
 }
 
@@ -205,7 +215,7 @@ fn adapt(edge: &mut Edge, folder: &Path, port_base: Option<u16>) -> Result<Parts
             }
         }
     }
-    let (mut llrp, mut mercury, mut sorter, mut handheld) = (None, None, None, None);
+    let (mut llrp, mut mercury, mut sorter, mut handhelds) = (None, None, None, Vec::new());
     for (index, device) in edge.devices.iter_mut().enumerate() {
         let ix = DeviceIx(index as u16);
         match &mut device.kind {
@@ -237,8 +247,8 @@ fn adapt(edge: &mut Edge, folder: &Path, port_base: Option<u16>) -> Result<Parts
                 };
                 sorter = Some((link, settings));
             }
-            DeviceKind::Scanner { key } if handheld.is_none() => {
-                handheld = Some(HandheldSettings {
+            DeviceKind::Scanner { key } => {
+                handhelds.push(HandheldSettings {
                     device: device.id.clone(),
                     key: *key.expose(),
                     worker: stowage_base::code("ada").unwrap_or_default(),
@@ -246,8 +256,10 @@ fn adapt(edge: &mut Edge, folder: &Path, port_base: Option<u16>) -> Result<Parts
                     edge: edge.scanners.to_string(),
                 });
             }
-            DeviceKind::Scanner { .. } => {}
         }
+    }
+    if handhelds.is_empty() {
+        return Err(DemoError::Missing("device of kind scanner"));
     }
     for (serialised, missing) in [(true, "goods with tags"), (false, "goods without tags")] {
         if !edge.site.skus.iter().any(|sku| sku.serialised == serialised) {
@@ -267,7 +279,7 @@ fn adapt(edge: &mut Edge, folder: &Path, port_base: Option<u16>) -> Result<Parts
         mercury,
         broker: local(broker_port),
         sorter: sorter.ok_or(DemoError::Missing("device of kind sorter-mqtt"))?,
-        handheld: handheld.ok_or(DemoError::Missing("device of kind scanner"))?,
+        handhelds,
         gates,
     })
 }

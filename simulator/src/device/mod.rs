@@ -1,6 +1,6 @@
 //! Devices on real transports, in real time: thin shells around the far ends that have no I/O of their own.
 //!
-//! Each takes [commands](Command) and tells [events](Event); the command line reads and prints them as JSON lines, the
+//! Each takes commands of its own and tells [events](Event); the command line reads and prints them as JSON lines, the
 //! demo's script sends and hears them in the process. A stranger's client sees a reader, a module, a sorter and a
 //! handheld as if they were real.
 

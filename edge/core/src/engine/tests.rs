@@ -493,6 +493,20 @@ fn of_a_command_that_an_earlier_run_may_have_sent_only_the_sorter_tells_the_end(
 }
 
 #[test]
+fn an_item_that_was_never_reported_is_recorded_once_where_it_ended() {
+    let mut bench = Bench::new();
+    let ended = || SorterEvent::Ended { boot: 7, item: 3, outcome: SortOutcome::Missed, chute: Some(code("HOSPITAL")) };
+    bench.input(sorter(ended()));
+    bench.commit();
+    bench.engine = bench.restarted();
+    bench.input(sorter(ended()));
+    bench.commit();
+    assert_eq!(bench.kinds_after(1), ["parcel.missed"]);
+    bench.input(scanned(3, Some("1Z-A"), bench.now + Duration::from_millis(400)));
+    assert_eq!(bench.commit(), [], "a report that comes after the end commands nothing");
+}
+
+#[test]
 fn a_restart_goes_on_with_the_same_state() {
     let mut bench = Bench::new();
     bench.walk(mug(1), true);

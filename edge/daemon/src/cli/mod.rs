@@ -1,4 +1,4 @@
-//! The command line: one module for each subcommand, each a function over its input and [`Output`].
+//! The command line: one module for each subcommand, each a function over its input and `Output`.
 //!
 //! Exit status: 0 good, 1 the job failed, 2 wrong usage. Results go to standard output, as JSON lines with `--json` or
 //! where it is no terminal, else as a table; logs and complaints to standard error.

@@ -126,6 +126,12 @@ pub fn words(fact: &Fact, site: &Site) -> Words {
             Some(code) => (format!("Parcel {code} passed the scan point of {}", scan.sorter), Tone::Routine),
             None => (format!("Item {} of {} could not be read", scan.item, scan.sorter), Tone::Warn),
         },
+        Body::ParcelMissed(missed) => {
+            let parcel = parcel(fact, &missed.command);
+            let chute =
+                missed.chute.as_ref().map_or_else(|| "nobody knows where".into(), |chute| format!("in chute {chute}"));
+            (format!("{parcel} ended {chute} unrecognised"), Tone::Warn)
+        }
         Body::CommandPlanned(planned) => {
             let parcel = parcel(fact, &planned.command);
             (format!("{parcel} is to go into chute {} of {}", planned.chute, planned.target), Tone::Plain)
@@ -359,6 +365,8 @@ mod tests {
             Body::IntentAnswered(f::IntentAnswered { scanner: c("scan-1"), intent: intent.clone(), verdict })
         };
         let scanned = |code| f::ParcelScanned { sorter: c("S1"), boot: 3, item: 17, code };
+        let missed =
+            f::ParcelMissed { command: "S1/3-17".into(), sorter: c("S1"), boot: 3, item: 17, chute: Some(c("C2")) };
         let planned = f::CommandPlanned {
             command: "S1/3-17".into(),
             target: c("S1"),
@@ -485,6 +493,7 @@ mod tests {
             ),
             (None, "P1", ParcelScanned(scanned(Some(c("P1")))), "Parcel P1 passed the scan point of S1", Tone::Routine),
             (None, "S1/3-17", ParcelScanned(scanned(None)), "Item 17 of S1 could not be read", Tone::Warn),
+            (None, "S1/3-17", ParcelMissed(missed), "Item 17 of S1 ended in chute C2 unrecognised", Tone::Warn),
             (None, "P1", CommandPlanned(planned.clone()), "Parcel P1 is to go into chute C2 of S1", Tone::Plain),
             (None, "S1/3-17", CommandPlanned(planned), "Item 17 of S1 is to go into chute C2 of S1", Tone::Plain),
             (None, "P1", CommandSent(step()), "Parcel P1: command sent", Tone::Routine),
