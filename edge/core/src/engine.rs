@@ -15,11 +15,12 @@ use crate::record::{Act, Clerk, Recorder};
 use crate::scan;
 use crate::site::{Device, DeviceIx, DeviceKind, PortalIx, ReadPointIx, Site, ZoneIx};
 use crate::sorting::{self, AtScanPoint, OUTCOME_WAIT};
-use crate::state::{CommandState, Discrepancy, Parcel, State};
+use crate::state::{CommandState, Discrepancy, Item, Parcel, State};
 use crate::view::{DeviceView, DiscrepancyView, PortalView, Totals, View, ZoneView};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::btree_map::Entry as MapEntry;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use stowage_base::{Code, Intent, TagRead, TextKey, Timestamp};
+use stowage_base::{Code, Epc, Intent, TagRead, TextKey, Timestamp};
 
 /// Most effects that wait for facts to become durable; past it, intents are refused until some have.
 const HELD_MAX: usize = 4_096;
@@ -65,6 +66,8 @@ pub struct Engine {
     devices: Vec<DeviceLive>,
     portals: Vec<PortalLive>,
     decisions: Vec<Decision>,
+    /// What presence decided while nothing could be stored, by tag: at most as many as presence remembers.
+    postponed: BTreeMap<Epc, Decision>,
     problem: Option<String>,
     now: Timestamp,
     reads: u64,
@@ -84,6 +87,13 @@ impl Engine {
         for (table, key, body) in &stored.rows {
             state.load(table, key, body)?;
         }
+        let unit = |item: &Item| item.place.is_some() && site.sku_coded(&item.sku).is_some_and(|sku| !sku.serialised);
+        if let Some((epc, item)) = state.items.iter().find(|(_, item)| unit(item)) {
+            return Err(format!(
+                "{epc} is in stock, but site.toml keeps {} by quantity: set it serialised again",
+                item.sku
+            ));
+        }
         let mut presence = Presence::new(&site);
         place_all(&mut presence, &site, &state);
         let open = || state.commands.iter().filter(|(_, command)| !command.state.ended());
@@ -93,7 +103,8 @@ impl Engine {
             recorder: Recorder::new(state, &stored.chain),
             presence,
             durable: stored.chain.seq,
-            now: stored.chain.at,
+            // Facts keep the journal's order by themselves: deadlines are a matter of this start's clock alone.
+            now: Timestamp::EPOCH,
             chain: stored.chain,
             held: VecDeque::new(),
             ready: Vec::new(),
@@ -103,6 +114,7 @@ impl Engine {
             devices: site.devices.iter().map(|_| DeviceLive::default()).collect(),
             portals: site.portals.iter().map(|_| PortalLive::default()).collect(),
             decisions: Vec::new(),
+            postponed: BTreeMap::new(),
             problem: None,
             reads: 0,
             visits: 0,
@@ -190,6 +202,9 @@ impl Engine {
         self.problem = None;
         self.durable = self.durable.max(seq);
         self.advance(now);
+        for (_, decision) in std::mem::take(&mut self.postponed) {
+            self.compare(self.now, &decision);
+        }
         while self.held.front().is_some_and(|(after, _)| *after <= self.durable) {
             let Some((_, effect)) = self.held.pop_front() else { break };
             match &effect {
@@ -279,20 +294,46 @@ impl Engine {
         let mut decisions = std::mem::take(&mut self.decisions);
         for decision in decisions.drain(..) {
             self.count_passage(&decision);
-            let booked = ledger::place_of(self.recorder.state(), &decision.epc).is_some();
-            let done = reconcile::presence(&mut self.recorder, &self.site, now, &decision);
-            self.foreign += u64::from(done.foreign);
-            match (booked, ledger::place_of(self.recorder.state(), &decision.epc), decision.outcome) {
-                (false, Some(_), Outcome::Moved { to, .. }) => self.presence.place(&decision.epc, to),
-                (true, None, _) => self.presence.release(&decision.epc),
-                _ => {}
+            if self.problem.is_some() {
+                self.postpone(decision);
+                continue;
             }
-            self.remove_tasks(&done.settled);
-            if let Some(id) = done.opened {
-                self.add_task(id);
-            }
+            self.compare(now, &decision);
         }
         self.decisions = decisions;
+    }
+
+    /// While nothing can be stored, of each tag only its way from where it was to where it is now is kept.
+    fn postpone(&mut self, decision: Decision) {
+        let Outcome::Moved { .. } = decision.outcome else { return };
+        match self.postponed.entry(decision.epc) {
+            MapEntry::Vacant(place) => drop(place.insert(decision)),
+            MapEntry::Occupied(mut before) => {
+                let first = before.get().outcome;
+                let mut latest = decision;
+                if let (Outcome::Moved { from: begun, .. }, Outcome::Moved { from, .. }) = (first, &mut latest.outcome)
+                {
+                    *from = begun;
+                }
+                before.insert(latest);
+            }
+        }
+    }
+
+    /// Compares what presence decided with the book.
+    fn compare(&mut self, now: Timestamp, decision: &Decision) {
+        let booked = ledger::place_of(self.recorder.state(), &decision.epc).is_some();
+        let done = reconcile::presence(&mut self.recorder, &self.site, now, decision);
+        self.foreign += u64::from(done.foreign);
+        match (booked, ledger::place_of(self.recorder.state(), &decision.epc), decision.outcome) {
+            (false, Some(_), Outcome::Moved { to, .. }) => self.presence.place(&decision.epc, to),
+            (true, None, _) => self.presence.release(&decision.epc),
+            _ => {}
+        }
+        self.remove_tasks(&done.settled);
+        if let Some(id) = done.opened {
+            self.add_task(id);
+        }
     }
 
     fn count_passage(&mut self, decision: &Decision) {
@@ -313,7 +354,7 @@ impl Engine {
     fn intent(&mut self, now: Timestamp, scanner: DeviceIx, intent: Intent) {
         let seq = intent.seq;
         // One that an earlier refusal has made void: it comes again, behind the refused one.
-        let gap = seq > self.answered(scanner) + 1;
+        let gap = seq > self.answered(scanner).saturating_add(1);
         if gap || self.problem.is_some() || self.held.len() >= HELD_MAX {
             self.ready.push(Effect::Refuse { scanner, seq });
             return;
@@ -326,6 +367,9 @@ impl Engine {
             && let Some(location) = self.site.location(location)
         {
             self.presence.place(epc, location.zone);
+        }
+        if let Some(epc) = &answer.gone {
+            self.presence.release(epc);
         }
         self.remove_tasks(&answer.settled);
         let effect = Effect::Answer { scanner, seq, verdict: answer.verdict };
@@ -438,13 +482,13 @@ impl Engine {
     }
 
     fn announce(&mut self, now: Timestamp, request: u64, code: Code, route: Code) {
+        if self.problem.is_some() || self.held.len() >= HELD_MAX {
+            self.ready.push(Effect::Reply { request, reply: Reply::Busy });
+            return;
+        }
         let reply = match self.recorder.state().parcels.get(&code) {
             Some(Parcel { route: before }) if *before == route => Reply::Exists,
             Some(_) => Reply::Differs("route"),
-            None if self.problem.is_some() => {
-                self.ready.push(Effect::Reply { request, reply: Reply::Busy });
-                return;
-            }
             None => {
                 let what = Some(code.as_str().to_owned());
                 let body = Body::ParcelAnnounced(ParcelAnnounced { code, route });
@@ -460,10 +504,14 @@ impl Engine {
             self.ready.push(Effect::Reply { request, reply: Reply::Busy });
             return;
         }
+        let epc = self.recorder.state().discrepancies.get(&discrepancy).map(|open| open.epc);
         let reply = match reconcile::take_radios_word(&mut self.recorder, &self.site, now, discrepancy) {
             None => Reply::NotFound,
             Some(settled) => {
                 self.remove_tasks(&settled);
+                if let Some(epc) = epc.filter(|epc| ledger::place_of(self.recorder.state(), epc).is_none()) {
+                    self.presence.release(&epc);
+                }
                 Reply::Done
             }
         };

@@ -92,7 +92,7 @@ pub struct Counted {
     /// What the worker found, base units.
     pub counted: u32,
     /// What the book had, base units.
-    pub booked: u32,
+    pub booked: u64,
 }
 
 /// A person saw a serialised item.

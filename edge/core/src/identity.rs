@@ -12,7 +12,7 @@ pub fn name(tag: &Epc) -> String {
     Identity::decode(tag).map_or_else(|_| tag.to_string(), |identity| PureUri(&identity).to_string())
 }
 
-/// What the tag is stuck on, if that is stocked here.
+/// What the tag is stuck on, if that is stocked here. Goods kept by quantity may have tags too.
 pub fn sku<'a>(site: &'a Site, tag: &Epc) -> Option<&'a Sku> {
     site.sku_of_gtin(epc::gtin(tag)?)
 }

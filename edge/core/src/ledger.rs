@@ -75,13 +75,13 @@ pub fn place_of<'a>(state: &'a State, epc: &Epc) -> Option<&'a Place> {
 }
 
 /// How many of the goods lie at `location`, over all dispositions.
-pub fn quantity_at(state: &State, goods: &Goods, location: &str) -> u32 {
+pub fn quantity_at(state: &State, goods: &Goods, location: &str) -> u64 {
     places(state, goods).filter(|(place, _)| place.location == location).map(|(_, quantity)| quantity).sum()
 }
 
 /// Where goods by quantity lie, in the order in which they are taken when nobody says from where: first what is not
 /// put away yet, then by location code.
-pub fn places<'a>(state: &'a State, goods: &'a Goods) -> impl Iterator<Item = (Place, u32)> + 'a {
+pub fn places<'a>(state: &'a State, goods: &'a Goods) -> impl Iterator<Item = (Place, u64)> + 'a {
     let first = StockKey {
         sku: goods.sku.clone(),
         lot: goods.lot.clone(),
@@ -98,6 +98,19 @@ pub fn places<'a>(state: &'a State, goods: &'a Goods) -> impl Iterator<Item = (P
     [Disposition::InProgress, Disposition::SellableNotAccessible, Disposition::NonSellableOther, Disposition::InTransit]
         .into_iter()
         .flat_map(of_goods)
+}
+
+/// The lots of a SKU that are in stock, each once; the empty one is goods without a lot.
+pub fn lots(state: &State, sku: &Sku) -> Vec<Code> {
+    let of_sku = state.stock.iter().filter(|(key, _)| key.sku == sku.code && key.owner == sku.owner);
+    let mut lots: Vec<Code> = of_sku.map(|(key, _)| key.lot.clone()).collect();
+    lots.dedup();
+    lots
+}
+
+/// As many of `booked` as `wanted`.
+fn at_most(booked: u64, wanted: u32) -> u32 {
+    u32::try_from(booked).unwrap_or(u32::MAX).min(wanted)
 }
 
 /// What became of a [`Clerk::relocate`].
@@ -126,13 +139,13 @@ impl Clerk<'_> {
             let Some(disposition) = disposition_at(self.site, location, None) else { return };
             changes.push((rest, None, Some(Place { location: location.clone(), disposition })));
         } else {
-            let there = |(place, _): &(Place, u32)| place.location == *location;
+            let there = |(place, _): &(Place, u64)| place.location == *location;
             let lying: Vec<_> = match &goods.epc {
                 Some(epc) => place_of(self.state(), epc).cloned().map(|place| (place, 1)).into_iter().collect(),
                 None => places(self.state(), goods).collect(),
             };
             for (place, booked) in lying.into_iter().filter(there) {
-                let taken = booked.min(rest);
+                let taken = at_most(booked, rest);
                 rest -= taken;
                 if taken > 0 {
                     changes.push((taken, Some(place), None));
@@ -155,7 +168,7 @@ impl Clerk<'_> {
         to: &Code,
         why: Option<&str>,
     ) -> Relocated {
-        let sources: Vec<(Place, u32)> = match &goods.epc {
+        let sources: Vec<(Place, u64)> = match &goods.epc {
             Some(epc) => place_of(self.state(), epc).cloned().map(|place| (place, 1)).into_iter().collect(),
             None => places(self.state(), goods)
                 .filter(|(place, _)| from.is_none_or(|from| place.location == *from) && place.location != *to)
@@ -163,7 +176,7 @@ impl Clerk<'_> {
         };
         let mut missing = quantity;
         for (place, booked) in sources {
-            let moved = booked.min(missing);
+            let moved = at_most(booked, missing);
             if moved == 0 {
                 break;
             }

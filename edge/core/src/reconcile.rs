@@ -25,7 +25,11 @@ pub fn presence(recorder: &mut Recorder, site: &Site, now: Timestamp, decision: 
     let known = recorder.state().items.get(&decision.epc);
     let goods = match known {
         Some(item) => Some(Goods::known(item, decision.epc)),
-        None => identity::sku(site, &decision.epc).map(|sku| Goods::unit(sku, decision.epc)),
+        // A tag on goods that are kept by quantity is no unit of the book.
+        None => {
+            let sku = identity::sku(site, &decision.epc).filter(|sku| sku.serialised);
+            sku.map(|sku| Goods::unit(sku, decision.epc))
+        }
     };
     let unknown = if known.is_some() { UnknownTag::Register } else { identity::policy(site, &decision.epc) };
     if unknown == UnknownTag::Ignore || (unknown == UnknownTag::Register && goods.is_none()) {

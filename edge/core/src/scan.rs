@@ -4,12 +4,15 @@ use crate::fact::{Body, Cause, Counted, IntentAnswered, Seen, SettledBy};
 use crate::identity;
 use crate::ledger::{self, Goods};
 use crate::record::{Act, Clerk, Recorder};
-use crate::site::Site;
+use crate::site::{Site, ZoneKind};
 use crate::state::{IntentKey, State};
-use stowage_base::{Code, Epc, Intent, IntentBody, ItemRef, Level, TextKey, Timestamp, Verdict};
+use stowage_base::{Code, Duration, Epc, Intent, IntentBody, ItemRef, Level, TextKey, Timestamp, Verdict};
 
 /// Most units that one scan may stand for.
 pub const QUANTITY_MAX: u32 = 1_000_000;
+
+/// How far a scanner's clock may be behind the edge's.
+const LATE: Duration = Duration::from_secs(2);
 
 /// What a scanner's intent came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct Answer {
     pub after: Option<u64>,
     /// Where a person now says this tag is.
     pub placed: Option<(Epc, Code)>,
+    /// A tag that a person says is not there.
+    pub gone: Option<Epc>,
     /// Discrepancies that the scan settled.
     pub settled: Vec<u64>,
 }
@@ -28,7 +33,7 @@ pub struct Answer {
 /// that names the field.
 pub fn answer(recorder: &mut Recorder, site: &Site, now: Timestamp, scanner: &Code, intent: Intent) -> Answer {
     if let Some(verdict) = repeated(recorder.state(), scanner, &intent) {
-        return Answer { verdict, after: None, placed: None, settled: Vec::new() };
+        return Answer { verdict, after: None, placed: None, gone: None, settled: Vec::new() };
     }
     let act = Act {
         who: Some(format!("worker:{}", intent.worker)),
@@ -36,9 +41,10 @@ pub fn answer(recorder: &mut Recorder, site: &Site, now: Timestamp, scanner: &Co
         cause: Some(Cause::Intent(format!("{scanner}/{}", intent.seq))),
     };
     let clerk = Clerk { recorder, site, now, act };
-    let mut decision = Decision { clerk, placed: None, settled: Vec::new() };
+    let said_at = intent.at;
+    let mut decision = Decision { clerk, said_at, placed: None, gone: None, settled: Vec::new() };
     let verdict = decision.decide(&intent.body).unwrap_or_else(|stop| *stop);
-    let Decision { mut clerk, placed, settled } = decision;
+    let Decision { mut clerk, placed, gone, settled, .. } = decision;
     let words = stowage_base::text::Sentence {
         key: verdict.key,
         language: stowage_base::Language::English,
@@ -48,7 +54,7 @@ pub fn answer(recorder: &mut Recorder, site: &Site, now: Timestamp, scanner: &Co
     let answered = IntentAnswered { scanner: scanner.clone(), intent, verdict: verdict.clone() };
     let what = Some(format!("{scanner}/{}", answered.intent.seq));
     let after = clerk.record(what, None, why, Body::IntentAnswered(answered));
-    Answer { verdict, after: Some(after), placed, settled }
+    Answer { verdict, after: Some(after), placed, gone, settled }
 }
 
 fn repeated(state: &State, scanner: &Code, intent: &Intent) -> Option<Verdict> {
@@ -76,7 +82,10 @@ type Stop = Box<Verdict>;
 
 struct Decision<'a> {
     clerk: Clerk<'a>,
+    /// When the worker acted; long ago if the scanner was out of reach.
+    said_at: Timestamp,
     placed: Option<(Epc, Code)>,
+    gone: Option<Epc>,
     settled: Vec<u64>,
 }
 
@@ -84,7 +93,7 @@ impl Decision<'_> {
     fn decide(&mut self, body: &IntentBody) -> Result<Verdict, Stop> {
         match body {
             IntentBody::Receive { item, quantity, at } => {
-                let goods = self.goods(item, at, *quantity)?;
+                let goods = self.arriving(item, at, *quantity)?;
                 Ok(self.receive(&goods, *quantity, at))
             }
             IntentBody::PutAway { item, quantity, to } => {
@@ -94,6 +103,9 @@ impl Decision<'_> {
             IntentBody::Move { item, quantity, from, to } => {
                 if let Some(from) = from {
                     self.location(from)?;
+                }
+                if from.as_ref() == Some(to) {
+                    return Err(stop(TextKey::SamePlace, &[to]));
                 }
                 let goods = self.goods(item, to, *quantity)?;
                 Ok(self.relocate(&goods, *quantity, from.as_ref(), to))
@@ -118,6 +130,9 @@ impl Decision<'_> {
 
     fn receive(&mut self, goods: &Goods, quantity: u32, at: &Code) -> Verdict {
         if let Some(epc) = goods.epc {
+            if let Some(newer) = self.heard_since(goods, epc) {
+                return newer;
+            }
             self.person_says(epc, at);
             if let Some(place) = ledger::place_of(self.clerk.state(), &epc) {
                 if place.location == *at {
@@ -132,6 +147,9 @@ impl Decision<'_> {
 
     fn relocate(&mut self, goods: &Goods, quantity: u32, from: Option<&Code>, to: &Code) -> Verdict {
         if let Some(epc) = goods.epc {
+            if let Some(newer) = self.heard_since(goods, epc) {
+                return newer;
+            }
             self.person_says(epc, to);
             if ledger::place_of(self.clerk.state(), &epc).is_some_and(|place| place.location == *to) {
                 return self.settled_or(say(Level::Warn, TextKey::HereAlready, &[&goods.sku]), goods, to);
@@ -149,7 +167,8 @@ impl Decision<'_> {
     fn count(&mut self, goods: &Goods, counted: u32, at: &Code) -> Verdict {
         let booked = match goods.epc {
             Some(epc) => {
-                u32::from(ledger::place_of(self.clerk.state(), &epc).is_some_and(|place| place.location == *at))
+                self.gone = Some(epc);
+                u64::from(ledger::place_of(self.clerk.state(), &epc).is_some_and(|place| place.location == *at))
             }
             None => ledger::quantity_at(self.clerk.state(), goods, at),
         };
@@ -162,15 +181,18 @@ impl Decision<'_> {
         });
         self.clerk.record(Some(goods.name()), Some(at.clone()), None, body);
         let amount = counted.to_string();
-        if counted == booked {
+        if u64::from(counted) == booked {
             return say(Level::Ok, TextKey::Counted, &[&amount, &goods.sku, at]);
         }
-        let difference = i64::from(counted) - i64::from(booked);
+        let difference = i64::from(counted) - i64::try_from(booked).unwrap_or(i64::MAX);
         self.clerk.adjust(goods, difference, at, "counted");
         say(Level::Warn, TextKey::CountDiffers, &[&amount, &goods.sku, at, &booked.to_string()])
     }
 
     fn see(&mut self, goods: &Goods, epc: Epc, at: &Code) -> Verdict {
+        if let Some(newer) = self.heard_since(goods, epc) {
+            return newer;
+        }
         self.person_says(epc, at);
         let booked = ledger::place_of(self.clerk.state(), &epc).map(|place| place.location.clone());
         match booked {
@@ -181,6 +203,16 @@ impl Decision<'_> {
             }
             _ => self.relocate(goods, 1, None, at),
         }
+    }
+
+    /// A scan that comes late, from a scanner that was out of reach, is recorded but moves nothing that the radio has
+    /// moved since: newer evidence outranks it.
+    fn heard_since(&self, goods: &Goods, epc: Epc) -> Option<Verdict> {
+        let item = self.clerk.state().items.get(&epc)?;
+        let heard = item.moved_by_radio.filter(|heard| *heard > self.said_at + LATE)?;
+        let place = item.place.as_ref().map_or("–", |place| place.location.as_str());
+        let minute = heard.to_string();
+        Some(say(Level::Warn, TextKey::HeardSince, &[&goods.sku, place, minute.get(11..16).unwrap_or_default()]))
     }
 
     /// A person's word about a tag: it ends what is in doubt about it.
@@ -195,12 +227,34 @@ impl Decision<'_> {
     }
 
     fn location(&self, code: &Code) -> Result<(), Stop> {
-        let known = self.clerk.site.location(code).is_some();
+        // What lies outside the premises is no place to scan goods to.
+        let site = self.clerk.site;
+        let known = site.location(code).is_some_and(|place| site.zone(place.zone).kind != ZoneKind::Outside);
         if known { Ok(()) } else { Err(stop(TextKey::UnknownLocation, &[code])) }
     }
 
-    /// What the intent is about, once place and quantity make sense.
+    /// What the intent is about, once place and quantity make sense. Goods in the house that are kept by lots need
+    /// their lot named, unless there is only one.
     fn goods(&self, item: &ItemRef, at: &Code, quantity: u32) -> Result<Goods, Stop> {
+        let mut goods = self.arriving(item, at, quantity)?;
+        if goods.epc.is_none()
+            && goods.lot.is_empty()
+            && let Some(sku) = self.clerk.site.sku_coded(&goods.sku)
+        {
+            let mut lots = ledger::lots(self.clerk.state(), sku);
+            match lots.pop() {
+                Some(only) if lots.is_empty() => goods.lot = only,
+                Some(_) if lots.iter().all(|lot| !lot.is_empty()) => {
+                    return Err(stop(TextKey::LotNeeded, &[&goods.sku]));
+                }
+                _ => {}
+            }
+        }
+        Ok(goods)
+    }
+
+    /// As [`goods`](Self::goods), for goods that come into the house: they may have no lot.
+    fn arriving(&self, item: &ItemRef, at: &Code, quantity: u32) -> Result<Goods, Stop> {
         self.location(at)?;
         let goods = self.resolve(item)?;
         let most = if goods.epc.is_some() { 1 } else { QUANTITY_MAX };
@@ -218,18 +272,17 @@ impl Decision<'_> {
                     return Ok(Goods::known(item, *epc));
                 }
                 let sku = identity::sku(self.clerk.site, epc).ok_or_else(|| unknown(&epc.to_string()))?;
-                Ok(Goods::unit(sku, *epc))
+                Ok(if sku.serialised { Goods::unit(sku, *epc) } else { Goods::bulk(sku, Code::new()) })
             }
             ItemRef::Gtin { gtin, lot, serial, .. } => {
                 let sku = self.clerk.site.sku_of_gtin(*gtin).ok_or_else(|| unknown(&format!("{gtin:014}")))?;
                 if !sku.serialised {
                     return Ok(Goods::bulk(sku, lot.clone().unwrap_or_default()));
                 }
-                let known = serial
-                    .iter()
-                    .flat_map(|serial| identity::tags_of(*gtin, serial))
-                    .find(|tag| self.clerk.state().items.get(tag).is_some());
-                known.map(|epc| Goods::unit(sku, epc)).ok_or_else(|| stop(TextKey::SerialNeedsTag, &[&sku.code]))
+                let items = &self.clerk.state().items;
+                let mut tags = serial.iter().flat_map(|serial| identity::tags_of(*gtin, serial));
+                let known = tags.find_map(|tag| Some(Goods::known(items.get(&tag)?, tag)));
+                known.ok_or_else(|| stop(TextKey::SerialNeedsTag, &[&sku.code]))
             }
             ItemRef::Sscc(sscc) => Err(unknown(&format!("{sscc:018}"))),
             ItemRef::Code(code) => match self.clerk.site.sku_coded(code) {

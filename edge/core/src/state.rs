@@ -22,6 +22,8 @@ pub struct Item {
     pub since: Timestamp,
     /// When a person last said where it is.
     pub seen_by_person: Option<Timestamp>,
+    /// If the radio moved it last: when it was heard to go.
+    pub moved_by_radio: Option<Timestamp>,
 }
 
 /// What stock is counted by.
@@ -168,7 +170,7 @@ pub struct State {
     /// Serialised units.
     pub items: Table<Epc, Item>,
     /// Quantities, all above zero; serialised units count here too.
-    pub stock: Table<StockKey, u32>,
+    pub stock: Table<StockKey, u64>,
     /// Scanners that were ever answered.
     pub scanners: Table<Code, ScannerMark>,
     /// The last answers of each scanner.
@@ -242,7 +244,7 @@ impl State {
             }
             Body::Seen(seen) => {
                 let item = self.items.get_mut(&seen.epc).ok_or_else(|| format!("{} is not in the book", seen.epc))?;
-                item.seen_by_person = Some(fact.at);
+                item.seen_by_person = Some(fact.when);
                 Ok(())
             }
             Body::IntentAnswered(answered) => {
@@ -345,13 +347,13 @@ impl State {
             Some(to) if movement.from.as_ref() == Some(to) => return Err("a movement that moves nothing".into()),
             Some(to) => {
                 let had = self.stock.get(&key(to)).copied().unwrap_or(0);
-                had.checked_add(movement.quantity)
+                had.checked_add(movement.quantity.into())
                     .ok_or_else(|| format!("{had} and {} of {} are too many", movement.quantity, movement.sku))?
             }
         };
         if let Some(from) = &movement.from {
             let from = key(from);
-            let left = self.stock.get(&from).copied().unwrap_or(0).checked_sub(movement.quantity);
+            let left = self.stock.get(&from).copied().unwrap_or(0).checked_sub(movement.quantity.into());
             match left {
                 None => return Err(format!("fewer than {} of {} at {}", movement.quantity, from.sku, from.location)),
                 Some(0) => drop(self.stock.remove(&from)),
@@ -363,6 +365,7 @@ impl State {
         }
         if let Some(epc) = movement.epc {
             let by_person = matches!(fact.cause, Some(Cause::Intent(_)));
+            let by_radio = fact.who.is_none() && matches!(fact.cause, Some(Cause::Seq(_)));
             let before = self.items.get(&epc).and_then(|item| item.seen_by_person);
             let item = Item {
                 sku: movement.sku.clone(),
@@ -370,7 +373,8 @@ impl State {
                 lot: movement.lot.clone(),
                 place: movement.to.clone(),
                 since: fact.at,
-                seen_by_person: if by_person { Some(fact.at) } else { before },
+                seen_by_person: if by_person { Some(fact.when) } else { before },
+                moved_by_radio: by_radio.then_some(fact.when),
             };
             self.items.insert(epc, item);
         }
@@ -402,7 +406,7 @@ impl State {
     /// Each breach in words.
     pub fn check(&self) -> Result<(), Vec<String>> {
         let mut faults = Vec::new();
-        let mut units = std::collections::BTreeMap::<StockKey, u32>::new();
+        let mut units = std::collections::BTreeMap::<StockKey, u64>::new();
         for (epc, item) in self.items.iter() {
             if let Some(place) = &item.place {
                 let key = StockKey {

@@ -96,6 +96,12 @@ texts! {
     ScanAny: "Scan a location or goods", "请扫描库位或货物", "Escanee una ubicación o mercancía", "Platz oder Ware scannen";
     /// Quantity so far, item.
     Counting: "{0} × {1} so far. Go on scanning, or Enter when done", "已清点 {0} × {1}。继续扫描，完成请按确认", "{0} × {1} hasta ahora. Siga escaneando o pulse Intro", "Bisher {0} × {1}. Weiter scannen oder mit Eingabe abschließen";
+    /// Location.
+    SamePlace: "{0} is where it came from. Scan another location", "{0} 就是原库位。请扫描其他库位", "{0} es el mismo lugar. Escanee otra ubicación", "{0} ist derselbe Platz. Anderen Platz scannen";
+    /// Item, where the book has it, when it was heard to go there.
+    HeardSince: "{0}: noted, but the radio saw it go to {1} at {2} UTC, after your scan", "{0}：已记录，但射频在您扫描之后（{2} UTC）发现其到达 {1}", "{0}: anotado, pero la radio lo vio ir a {1} a las {2} UTC, después de su escaneo", "{0}: notiert, aber der Funk sah es um {2} UTC nach {1} gehen, nach Ihrem Scan";
+    /// Item.
+    LotNeeded: "{0} is kept by lots. Scan the code that names the lot", "{0} 按批次管理。请扫描含批号的条码", "{0} se controla por lotes. Escanee el código con el lote", "{0} wird nach Losen geführt. Code mit Losnummer scannen";
 }
 
 /// The sentence of `key` in `language` with its arguments put in; prints with `{}`.

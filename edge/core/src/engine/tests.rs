@@ -124,7 +124,8 @@ impl Bench {
     }
 
     fn scan(&mut self, seq: u32, body: IntentBody) -> Verdict {
-        self.input(Input::Intent { scanner: SCANNER, intent: intent(seq, body) });
+        let intent = Intent { at: self.now, ..intent(seq, body) };
+        self.input(Input::Intent { scanner: SCANNER, intent });
         let effects = self.commit();
         let verdict = effects.into_iter().find_map(|effect| match effect {
             Effect::Answer { seq: of, verdict, .. } if of == seq => Some(verdict),
@@ -138,7 +139,7 @@ impl Bench {
         item.place.as_ref().map(|place| place.location.as_str().to_owned())
     }
 
-    fn stock(&self, sku: &str, location: &str) -> u32 {
+    fn stock(&self, sku: &str, location: &str) -> u64 {
         let of = self.engine.state().stock.iter();
         of.filter(|(key, _)| key.sku == sku && key.location == location).map(|(_, quantity)| quantity).sum()
     }
@@ -265,6 +266,120 @@ fn what_makes_no_sense_is_refused_in_words_and_the_refusal_is_a_fact() {
     assert_eq!(stop(&mut bench, 4, receive(bare_mug, 1, "DOCK")), TextKey::SerialNeedsTag);
     assert_eq!(stop(&mut bench, 5, receive(ItemRef::Epc(mug(1)), 2, "DOCK")), TextKey::QuantityOutOfRange);
     assert_eq!(bench.engine.answered(SCANNER), 5);
+}
+
+fn pen(serial: u64) -> Epc {
+    stowage_gs1::epc::sgtin96(PEN, 7, serial, 1).expect("in range")
+}
+
+fn pens_of(lot: &str) -> ItemRef {
+    ItemRef::Gtin { gtin: PEN, lot: Some(code(lot)), serial: None, expiry: None }
+}
+
+#[test]
+fn a_tag_on_goods_that_are_kept_by_quantity_is_no_unit() {
+    let mut bench = Bench::new();
+    bench.scan(1, receive(ItemRef::Epc(pen(1)), 3, "DOCK"));
+    assert_eq!(bench.engine.state().items.len(), 0);
+    bench.scan(2, put_away(pens(), 3, "A-1"));
+    bench.scan(3, put_away(ItemRef::Epc(pen(1)), 3, "A-2"));
+    assert_eq!((bench.stock("PEN", "A-1"), bench.stock("PEN", "A-2")), (0, 3));
+    let facts = bench.facts.len();
+    bench.walk(pen(1), true);
+    bench.commit();
+    assert_eq!(bench.facts.len(), facts, "the radio books nothing by it");
+}
+
+#[test]
+fn a_move_to_the_same_place_moves_nothing() {
+    let mut bench = Bench::new();
+    bench.scan(1, receive(pens(), 10, "DOCK"));
+    let body = IntentBody::Move { item: pens(), quantity: 3, from: Some(code("DOCK")), to: code("DOCK") };
+    assert_eq!(bench.scan(2, body).key, TextKey::SamePlace);
+    assert_eq!(bench.stock("PEN", "DOCK"), 10);
+}
+
+#[test]
+fn goods_kept_by_lots_are_found_under_the_only_lot_and_else_asked_for() {
+    let mut bench = Bench::new();
+    bench.scan(1, receive(pens_of("L1"), 10, "DOCK"));
+    assert_eq!(bench.scan(2, put_away(ItemRef::Code(code("PEN")), 4, "A-1")).key, TextKey::Moved);
+    assert_eq!((bench.stock("PEN", "DOCK"), bench.stock("PEN", "A-1")), (6, 4));
+    bench.scan(3, receive(pens_of("L2"), 5, "DOCK"));
+    assert_eq!(bench.scan(4, put_away(pens(), 1, "A-1")).key, TextKey::LotNeeded);
+    assert_eq!(bench.scan(5, put_away(pens_of("L2"), 1, "A-1")).key, TextKey::Moved);
+}
+
+#[test]
+fn more_stock_than_fits_32_bits_is_counted() {
+    let mut bench = Bench::new();
+    for seq in 1..=4_300 {
+        bench.scan(seq, receive(pens(), 1_000_000, "DOCK"));
+    }
+    assert_eq!(bench.stock("PEN", "DOCK"), 4_300_000_000);
+    assert_eq!(bench.scan(4_301, put_away(pens(), 1_000_000, "A-1")).key, TextKey::Moved);
+}
+
+#[test]
+fn nothing_is_scanned_to_a_place_outside() {
+    let mut bench = Bench::new();
+    for (seq, body) in
+        (1..).zip([receive(pens(), 1, "OUTSIDE"), put_away(pens(), 1, "OUTSIDE"), see(mug(1), "OUTSIDE")])
+    {
+        assert_eq!(bench.scan(seq, body).key, TextKey::UnknownLocation);
+    }
+}
+
+#[test]
+fn a_scan_that_comes_late_does_not_undo_what_the_radio_saw_since() {
+    let mut bench = Bench::new();
+    let early = bench.now;
+    bench.walk(mug(1), true);
+    bench.pass(60_000);
+    bench.walk(mug(1), false);
+    bench.commit();
+    let body = put_away(ItemRef::Epc(mug(1)), 1, "A-1");
+    let late = Intent { seq: 1, at: early, worker: code("W1"), body };
+    bench.input(Input::Intent { scanner: SCANNER, intent: late });
+    let effects = bench.commit();
+    let heard =
+        |effect: &Effect| matches!(effect, Effect::Answer { verdict, .. } if verdict.key == TextKey::HeardSince);
+    assert!(effects.iter().any(heard), "{effects:?}");
+    assert_eq!(bench.place(mug(1)), None, "it has left");
+}
+
+#[test]
+fn what_the_radio_saw_while_nothing_could_be_stored_is_compared_afterwards() {
+    let mut bench = Bench::new();
+    bench.engine.failed(bench.now, "the disk is full");
+    bench.walk(mug(1), true);
+    assert!(!bench.engine.has_batch(), "meanwhile the radio feeds presence only");
+    bench.commit();
+    bench.commit();
+    assert_eq!(bench.kinds_after(1), ["presence.moved", "stock.received"]);
+    assert_eq!(bench.place(mug(1)).as_deref(), Some("DOCK"));
+}
+
+#[test]
+fn a_clock_a_little_behind_the_journal_stops_no_parcel() {
+    let mut bench = Bench::new();
+    bench.engine = bench.restarted();
+    bench.now = bench.now - Duration::from_secs(200);
+    let decide_by = bench.now + Duration::from_millis(400);
+    bench.input(scanned(1, Some("1Z-A"), decide_by));
+    assert_eq!(chutes(&bench.commit()), ["C1"]);
+    assert!(bench.facts.is_sorted_by_key(|fact| fact.at), "the journal's times don't go back");
+}
+
+#[test]
+fn a_site_file_that_unmakes_units_in_stock_is_refused() {
+    let mut bench = Bench::new();
+    bench.scan(1, receive(ItemRef::Epc(mug(1)), 1, "DOCK"));
+    let mut site = site();
+    site.skus[0].serialised = false;
+    let rows = bench.rows.iter().map(|((table, key), body)| (table.clone(), key.clone(), body.clone())).collect();
+    let refused = Engine::new(Arc::new(site), Stored { chain: bench.chain.clone(), rows }).expect_err("refused");
+    assert!(refused.contains("MUG"), "{refused}");
 }
 
 #[test]
