@@ -564,7 +564,7 @@ impl Engine {
         let mut books = vec![0_u64; site.zones.len()];
         for (key, &quantity) in state.stock.iter() {
             if let Some(location) = site.location(&key.location) {
-                books[usize::from(location.zone.0)] += u64::from(quantity);
+                books[usize::from(location.zone.0)] += quantity;
             }
         }
         let discrepancies: Vec<_> = state.discrepancies.iter().map(|(&id, open)| discrepancy_view(id, open)).collect();

@@ -4,7 +4,7 @@
 //! So nothing is left to it: one client for each connection, and the owners above know what to say again.
 
 use crate::config::Broker;
-use rumqttc::{AsyncClient, ConnectReturnCode, Event, MqttOptions, Packet, QoS};
+use rumqttc::{AsyncClient, ConnectReturnCode, Event, MqttOptions, Packet, QoS, SubscribeReasonCode};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -76,6 +76,13 @@ impl Connection {
                             (true, true) => Some(Happened::Up),
                             (true, false) => None,
                         }
+                    }
+                    Ok(Ok(Event::Incoming(Packet::SubAck(ack))))
+                        if ack.return_codes.contains(&SubscribeReasonCode::Failure) =>
+                    {
+                        Some(Happened::Over(
+                            "the broker refuses a subscription: give this user the right to read".into(),
+                        ))
                     }
                     Ok(Ok(Event::Incoming(Packet::SubAck(_)))) => {
                         unconfirmed = unconfirmed.saturating_sub(1);

@@ -28,8 +28,8 @@ pub trait EdgeSink {
     fn down(&mut self, why: Why);
     /// The next intent: seqs rise by one from [`Progress::taken`], each comes once (again after a refusal).
     fn intent(&mut self, intent: Intent);
-    /// An intent that was answered before. To be answered again, as at first (or, if its content differs from the
-    /// first one's, by saying so): the scanner has not seen the answer.
+    /// An intent that was handed on before. To be answered (again): as at first or, if its content differs from the
+    /// first one's, by saying so. The scanner has not seen the answer.
     fn repeated(&mut self, intent: Intent);
     /// The scanner has had answers for seqs that are unknown here, up to `answered`: the edge has lost them. It goes on
     /// behind them.
@@ -281,8 +281,9 @@ impl EdgeEnd {
                 self.channel.seal(&resume, |octets| sink.send(octets));
             }
             (State::Up(_, up), ToEdge::Intent(intent)) => {
-                // Between `acked` and `taken` the answer is under way; past `taken + 1` one before it was lost.
-                if intent.seq <= up.acked {
+                // Up to `taken` the answer is under way, or was lost between core and link: the core knows. Past
+                // `taken + 1` one before it was lost.
+                if intent.seq <= up.taken {
                     sink.repeated(intent);
                 } else if up.taken.checked_add(1) == Some(intent.seq) {
                     up.taken = intent.seq;

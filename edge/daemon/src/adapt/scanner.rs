@@ -1,6 +1,7 @@
 //! Scanners: how far each has been answered, its tasks, and the catalogue that all of them mirror.
 
 use stowage_base::Duration;
+use stowage_core::site::{Location, ZoneKind};
 use stowage_core::{Effect, Site};
 use stowage_link::{Alias, Change, Item, Progress, Task, Why};
 
@@ -99,7 +100,10 @@ pub struct Catalogue {
 impl Catalogue {
     /// Items and locations of `site`.
     pub fn of(site: &Site) -> Self {
-        let locations = site.locations.iter().map(|location| Change::Location(location.code.clone()));
+        // What lies outside the premises is no place to scan goods to.
+        let inside = |location: &&Location| site.zone(location.zone).kind != ZoneKind::Outside;
+        let locations = site.locations.iter().filter(inside);
+        let locations = locations.map(|location| Change::Location(location.code.clone()));
         let items = site.skus.iter().flat_map(|sku| {
             let name = sku.name.chars().scan(0, |len, c| {
                 *len += c.len_utf8();

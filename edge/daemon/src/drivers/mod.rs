@@ -22,6 +22,9 @@ use tokio_serial::SerialPortBuilderExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// How long a reader may take to accept a connection.
+const DIAL_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Effects that wait for one driver.
 const EFFECTS_MAX: usize = 1_024;
 
@@ -67,7 +70,9 @@ impl Ground<'_> {
                 self.read(port, client, move || {
                     let address = address.clone();
                     async move {
-                        let stream = TcpStream::connect(address).await?;
+                        // A host that answers nothing is tried again sooner than the system would give up.
+                        let connected = tokio::time::timeout(DIAL_MAX, TcpStream::connect(address)).await;
+                        let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
                         stream.set_nodelay(true)?;
                         Ok(stream)
                     }

@@ -185,7 +185,9 @@ impl EdgeSink for Sink<'_> {
 
     fn repeated(&mut self, intent: Intent) {
         // Without room now, the scanner asks once more.
-        self.intent_of(intent);
+        if let Some(scanner) = self.scanner {
+            let _ = scanner.port.offer(Input::Intent { scanner: scanner.port.device, intent });
+        }
     }
 
     fn lost(&mut self, acked: u32, answered: u32) {

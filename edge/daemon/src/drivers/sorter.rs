@@ -88,6 +88,7 @@ impl Sorter {
             tokio::pin!(pause);
             // Commands for a sorter out of reach still run into their deadlines.
             loop {
+                self.drain(&mut waiting);
                 let deadline = session.next_deadline();
                 tokio::select! {
                     () = self.stop.cancelled() => return,
@@ -102,6 +103,16 @@ impl Sorter {
         }
     }
 
+    /// Offers what waits for credit, as far as there is some.
+    fn drain(&self, waiting: &mut VecDeque<Input>) {
+        while let Some(input) = waiting.pop_front() {
+            if let Err(input) = self.port.offer(input) {
+                waiting.push_front(*input);
+                return;
+            }
+        }
+    }
+
     /// One connection, to its end; `None` when told to stop.
     async fn serve(
         &mut self,
@@ -111,6 +122,7 @@ impl Sorter {
         backoff: &mut Backoff,
     ) -> Option<String> {
         loop {
+            self.drain(waiting);
             let deadline = session.next_deadline();
             tokio::select! {
                 () = self.stop.cancelled() => return None,
@@ -136,14 +148,7 @@ impl Sorter {
                     let now = self.clock.now();
                     session.tick(now, &mut self.sink(Some(&connection), waiting));
                 }
-                () = tokio::time::sleep(OFFER_AGAIN), if !waiting.is_empty() => {
-                    while let Some(input) = waiting.pop_front() {
-                        if let Err(input) = self.port.offer(input) {
-                            waiting.push_front(*input);
-                            break;
-                        }
-                    }
-                }
+                () = tokio::time::sleep(OFFER_AGAIN), if !waiting.is_empty() => {}
             }
         }
     }

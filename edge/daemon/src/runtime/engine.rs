@@ -86,6 +86,10 @@ impl<C: Commit> EngineLoop<C> {
     /// Runs until [`Message::Stop`]; returns when everything decided is durable, or can't be made so.
     pub(crate) fn run(mut self) {
         while self.turn() {}
+        // What the devices still told is decided as well.
+        while self.next < self.taken.entries().len() || !self.looks.is_empty() {
+            self.read();
+        }
         let deadline = std::time::Instant::now() + FAREWELL;
         loop {
             self.exchange();
@@ -230,7 +234,8 @@ impl<C: Commit> EngineLoop<C> {
                     continue;
                 }
             };
-            // A driver that doesn't take its effects is stuck: a scanner asks again, a sorter's command is missed.
+            // A driver that doesn't take its effects is stuck. A scanner asks again, a sorter repeats its results, a
+            // command that is not sent is missed.
             if self.outlets.devices[usize::from(device.0)].try_send(effect).is_err() {
                 tracing::warn!(device = %site.device(device).code, "its driver takes no effects");
             }

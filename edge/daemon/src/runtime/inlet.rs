@@ -155,8 +155,9 @@ impl Hearing<'_> {
             }
             _ => {
                 if events.len() >= EVENTS_MAX {
-                    // Of a session that flaps, the newest changes tell the most.
-                    events.remove(0);
+                    // Complaints go first; of a session that flaps, the newest changes tell the most.
+                    let complaint = |event: &DeviceEvent| !matches!(event, DeviceEvent::Up | DeviceEvent::Down(_));
+                    events.remove(events.iter().position(complaint).unwrap_or(0));
                 }
                 events.push(event);
             }
@@ -186,6 +187,20 @@ mod tests {
         assert_eq!(ports[0].offer(input()), Err(Box::new(input())));
         inlet.handled(ports[0].device);
         ports[0].offer(input()).expect("one came back");
+    }
+
+    #[test]
+    fn complaints_never_push_out_a_change_of_the_session() {
+        let (inlet, ports, _) = Inlet::new(1);
+        let mut hearing = ports[0].hear();
+        hearing.event(DeviceEvent::Up);
+        for _ in 0..20 {
+            hearing.event(DeviceEvent::Fault { count: 1, what: "f".into() });
+            hearing.event(DeviceEvent::Malformed { count: 1, what: "m".into() });
+        }
+        drop(hearing);
+        let events = inlet.look(ports[0].device, &mut Reads::new());
+        assert_eq!((events.len(), &events[0]), (EVENTS_MAX, &DeviceEvent::Up));
     }
 
     #[test]

@@ -34,7 +34,7 @@ const REQUESTS_MAX: usize = 256;
 /// How far the journal may be ahead of the clock.
 const AHEAD_MAX: Duration = Duration::from_secs(300);
 
-/// Why the daemon can't start.
+/// Why the daemon can't start, or has stopped by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The journal can't be opened.
@@ -68,6 +68,9 @@ pub enum StartError {
     /// A device can't be driven as it is set.
     #[error("{0}")]
     Device(String),
+    /// The engine stopped by itself: a decision contradicted the book, and going on would have made the book wrong.
+    #[error("the engine has stopped; what it said is above: keep the journal, report it, and start again")]
+    Engine,
     /// The system has no thread left.
     #[error("can't start a thread: {0}: close other programs")]
     Thread(std::io::Error),
@@ -86,7 +89,7 @@ pub struct Running {
 /// as the page answers.
 ///
 /// # Errors
-/// It can't start; nothing was changed.
+/// It can't start, and nothing was changed; or [`StartError::Engine`].
 pub async fn run(edge: Edge, stop: CancellationToken, running: impl FnOnce(Running)) -> Result<(), StartError> {
     let page = listen("the page", "listen", edge.listen).await?;
     let scanners = listen("the scanners' port", "scanners", edge.scanners).await?;
@@ -122,7 +125,14 @@ pub async fn run(edge: Edge, stop: CancellationToken, running: impl FnOnce(Runni
     let engine_loop = EngineLoop::new(engine, commit, inlet, outlets, Arc::clone(&clock));
     let engine_thread = std::thread::Builder::new()
         .name("engine".into())
-        .spawn(move || engine_loop.run())
+        .spawn({
+            // However it ends, the rest ends with it: a daemon without its engine is none.
+            let end = stop.clone().drop_guard();
+            move || {
+                let _end = end;
+                engine_loop.run();
+            }
+        })
         .map_err(StartError::Thread)?;
 
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
@@ -141,9 +151,9 @@ pub async fn run(edge: Edge, stop: CancellationToken, running: impl FnOnce(Runni
     tasks.wait().await;
     // The engine goes last: whatever the devices still told is decided and stored.
     let _ = messages.send(Message::Stop);
-    let _ = tokio::task::spawn_blocking(move || engine_thread.join()).await;
+    let ended = tokio::task::spawn_blocking(move || engine_thread.join()).await;
     tokio::task::spawn_blocking(move || drop(followers)).await.unwrap_or_default();
-    Ok(())
+    if matches!(ended, Ok(Ok(()))) { Ok(()) } else { Err(StartError::Engine) }
 }
 
 /// Starts every follower.

@@ -81,7 +81,7 @@ pub fn words(fact: &Fact, site: &Site) -> Words {
             let who = who.unwrap_or_else(|| "Someone".into());
             let (sku, at) = (names.sku(&count.sku), names.place(&count.location));
             let counted = format!("{who} counted {} × {sku} at {at}", count.counted);
-            if count.counted == count.booked {
+            if u64::from(count.counted) == count.booked {
                 (format!("{counted}: the book agrees"), Tone::Good)
             } else {
                 (format!("{counted}: the book had {}", count.booked), Tone::Warn)

@@ -104,7 +104,7 @@ pub enum Event {
         /// It left at least once: the sorter may have heard it, the item's outcome will tell.
         sent: bool,
     },
-    /// An item's way ended; told once for each. To be confirmed by [`Edge::recorded`].
+    /// An item's way ended; told again while [`Edge::recorded`] does not confirm it.
     Outcome {
         /// The sorter's count of starts.
         boot: u32,
@@ -453,6 +453,10 @@ impl Edge {
         let Some(known) = &mut self.known else { return Ok(()) };
         known.results.skip_to(held_from);
         if !known.results.insert(n) {
+            // The sorter repeats it because nobody has confirmed it: its owner may have lost it.
+            if known.unrecorded.contains_key(&n) {
+                sink.event(Event::Outcome { boot, item, commanded: command.is_some(), outcome, chute });
+            }
             return Ok(());
         }
         known.unrecorded.insert(n, item);

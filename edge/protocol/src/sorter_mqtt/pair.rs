@@ -284,20 +284,25 @@ impl Pair {
             while let Some((_, _, to_edge, topic, payload)) = self.pop_arrived() {
                 if to_edge && self.edge_connected {
                     self.edge.receive(self.now, &topic, &payload, &mut self.host);
+                    self.record();
                 } else if !to_edge && self.sorter_connected {
                     self.sorter(|sorter, now, out| sorter.receive(now, &topic, &payload, out));
                 }
             }
             self.edge.tick(self.now, &mut self.host);
-            for event in &self.host.events[self.recorded..] {
-                if let Event::Outcome { boot, item, .. } = event {
-                    self.edge.recorded(*boot, *item);
-                }
-            }
-            self.recorded = self.host.events.len();
             self.sorter(|sorter, now, out| sorter.tick(now, out));
         }
         self.now = until;
+    }
+
+    /// This test's core stores what it is told at once.
+    fn record(&mut self) {
+        for event in &self.host.events[self.recorded..] {
+            if let Event::Outcome { boot, item, .. } = event {
+                self.edge.recorded(*boot, *item);
+            }
+        }
+        self.recorded = self.host.events.len();
     }
 
     fn pop_arrived(&mut self) -> Option<Arrival> {
@@ -449,6 +454,8 @@ fn an_edge_that_starts_anew_is_told_what_is_unconfirmed_and_confirms_it() {
     let result = br#"{"n":17,"held_from":17,"boot":3,"item":8,"command":null,"outcome":"lost","chute":null}"#;
     edge.receive(START + ms(2_500), RESULT, result, &mut host);
     assert_eq!(confirmed(&host), 16, "17 is not recorded yet");
+    edge.receive(START + ms(2_600), RESULT, result, &mut host);
+    assert_eq!(host.events.pop(), Some(host.events[1].clone()), "and so a repeat is told again");
     edge.recorded(3, 8);
     edge.tick(START + ms(3_500), &mut host);
     assert_eq!(confirmed(&host), 18);
