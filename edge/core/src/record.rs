@@ -68,6 +68,8 @@ impl Recorder {
     fn record(&mut self, now: Timestamp, mut fact: Fact) -> u64 {
         fact.seq = self.seq + 1;
         fact.at = self.at.max(now);
+        // Every decision asks the state before it emits. Should one be wrong all the same, stopping here is the mend:
+        // nothing of it is stored, and the daemon ends with the fact in its log instead of a wrong book.
         if let Err(breach) = self.state.apply(&fact) {
             panic!("decided a fact that contradicts the book: {breach}: {fact:?}");
         }

@@ -19,6 +19,7 @@ use crate::device::{
 use crate::world::World;
 use floor::{Floor, FloorError};
 use script::Script;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -70,6 +71,9 @@ pub enum DemoError {
         /// Why not.
         error: io::Error,
     },
+    /// Another demo has the folder.
+    #[error("another demo runs in {}: stop that one, or start this one in another folder", .0.display())]
+    InUse(PathBuf),
     /// The file of what lies where can't be used.
     #[error(transparent)]
     Floor(#[from] FloorError),
@@ -92,6 +96,8 @@ fn port_mend(listen: bool) -> &'static str {
 pub async fn run(settings: DemoSettings, stop: CancellationToken) -> Result<(), DemoError> {
     let folder = std::path::absolute(FOLDER).unwrap_or_else(|_| FOLDER.into());
     let mut edge = load(&folder)?;
+    // Held until the demo ends.
+    let _lock = lock(&folder)?;
     let parts = adapt(&mut edge, &folder, settings.port_base)?;
     let floor = Floor::open(&folder.join("floor.json"))?;
     let clock = Clock::start();
@@ -146,7 +152,21 @@ pub async fn run(settings: DemoSettings, stop: CancellationToken) -> Result<(), 
     people.abort();
     // The sorter still says at the broker that it goes.
     tokio::time::sleep(FAREWELL).await;
-    Ok(ran?)
+    ran?;
+    narrator::farewell();
+    Ok(())
+}
+
+/// Takes the folder for this process; the system lets go of it when the process ends, however it ends.
+fn lock(folder: &Path) -> Result<File, DemoError> {
+    let path = folder.join("demo.lock");
+    let failed = |error| DemoError::Folder { path: path.clone(), error };
+    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DemoError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
 }
 
 /// The configuration: the project's own if it is there, so that changes to it show, else the one built in.

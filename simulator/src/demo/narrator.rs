@@ -17,7 +17,7 @@ pub(super) fn say(who: &str, what: &str) {
     let now = crate::device::Clock::start().now().to_string();
     // 2026-11-24T22:10:00.123Z
     let time = now.get(11..19).unwrap_or(&now);
-    let _ = writeln!(io::stdout(), "{time}  {who:<6} {what}");
+    let _ = writeln!(io::stdout(), "{time}Z  {who:<6} {what}");
 }
 
 pub(super) fn welcome(page: SocketAddr, folder: &Path) {
@@ -27,6 +27,10 @@ pub(super) fn welcome(page: SocketAddr, folder: &Path) {
          Look at it:  http://{page}/\n  Kept in:     {}\n  Stop:        Ctrl-C (the next start goes on from there)\n",
         folder.display()
     );
+}
+
+pub(super) fn farewell() {
+    let _ = writeln!(io::stdout(), "\nStopped; everything is kept, and the next start goes on from there.");
 }
 
 /// A fact with the edge's own words.

@@ -22,10 +22,13 @@ pub(super) struct Args {
     /// Location, zone or chute code
     #[arg(long, value_name = "CODE")]
     location: Option<String>,
+    /// Lot or batch
+    #[arg(long, value_name = "LOT")]
+    lot: Option<String>,
     /// The badge of who acted
     #[arg(long, value_name = "BADGE")]
     worker: Option<String>,
-    /// Kind of fact, such as stock.moved
+    /// Kind of fact, such as stock.moved, or a family, such as stock
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     /// Recorded then or later: 2026-11-24, 2026-11-24T22:10:00Z (both UTC), or µs since 1970
@@ -60,9 +63,17 @@ pub(super) fn run(args: &Args, out: &mut Output<'_>) -> Result<(), Error> {
     let item = |item: &String| {
         Epc::from_hex(item).filter(|_| item.len() >= 16).map_or(item.clone(), |epc| identity::name(&epc))
     };
+    // What no fact is named by may still be the SKU of many.
+    let mut what = args.item.as_ref().map(item);
+    let named = Filter { what: what.clone(), ..Filter::default() };
+    let known = what.is_none()
+        || !reader.page(&named, Key::START, 1).map_err(|error| Error::Job(error.to_string()))?.is_empty();
+    let sku = if known { None } else { what.take() };
     let filter = Filter {
         since: args.since,
-        what: args.item.as_ref().map(item),
+        what,
+        sku,
+        lot: args.lot.clone(),
         place: args.location.clone(),
         who: args.worker.as_ref().map(|badge| format!("worker:{badge}")),
         kind: args.kind.clone(),
@@ -136,6 +147,38 @@ mod tests {
         {
             assert!(time(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn goods_are_found_by_sku_and_by_lot() {
+        use crate::journal::{Journal, SqliteCommit};
+        use std::sync::Arc;
+        use stowage_base::{Intent, IntentBody, ItemRef};
+        use stowage_core::{Commit, Engine, Input, site::DeviceIx};
+        let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/demo/edge.toml");
+        let site = crate::config::load_edge(&demo).expect("the demo is good").site;
+        let code = |text| stowage_base::code(text).expect("short");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (journal, stored) = Journal::open(folder.path(), &site.code).expect("opens");
+        let bulk = site.skus.iter().find(|sku| !sku.serialised).expect("some goods by quantity").clone();
+        let scanner = site.device_coded("scan-1").map_or(DeviceIx(0), |scanner| scanner);
+        let mut engine = Engine::new(Arc::new(site), stored).expect("empty");
+        let now = Timestamp::from_micros(1_000_000);
+        for (seq, lot) in [(1, "L7"), (2, "L8")] {
+            let item = ItemRef::Gtin { gtin: bulk.gtin, lot: Some(code(lot)), serial: None, expiry: None };
+            let body = IntentBody::Receive { item, quantity: 3, at: code("DOCK") };
+            engine.input(now, Input::Intent { scanner, intent: Intent { seq, at: now, worker: code("W1"), body } });
+        }
+        let mut commit = SqliteCommit::start(journal, || ()).expect("starts");
+        commit.submit(now, engine.take_batch().expect("facts"));
+        drop(commit);
+        let data = folder.path().to_str().expect("text");
+        let found = |option: &str, value: &str| {
+            let (status, out, err) = stowage(&["facts", "--data", data, "--kind", "stock", option, value], b"");
+            assert_eq!((status, err.as_str()), (0, ""));
+            out.lines().count()
+        };
+        assert_eq!((found("--item", &bulk.code), found("--lot", "L7"), found("--lot", "L9")), (2, 1, 0));
     }
 
     #[test]

@@ -24,8 +24,12 @@ pub struct Filter {
     pub place: Option<String>,
     /// Who acted, as the fact says it: `worker:BADGE`, `device:CODE`, `page`.
     pub who: Option<String>,
-    /// Kind of fact, such as `stock.moved`.
+    /// Kind of fact, such as `stock.moved`, or a family of them, such as `stock`.
     pub kind: Option<String>,
+    /// SKU in the fact's data. Not indexed: every fact is looked at.
+    pub sku: Option<String>,
+    /// Lot in the fact's data. Not indexed: every fact is looked at.
+    pub lot: Option<String>,
 }
 
 /// A fact as recorded.
@@ -177,17 +181,25 @@ impl Reader {
             let Some(first) = first else { return Ok(Vec::new()) };
             after = after.max(Key { epoch: first.epoch, seq: first.seq - 1 });
         }
-        let mut sql = "SELECT epoch, seq, kind, line FROM facts WHERE (epoch, seq) > (?, ?)".to_owned();
+        let mut sql = "SELECT epoch, seq, kind, line FROM facts WHERE (epoch, seq) > (?1, ?2)".to_owned();
         let mut values = vec![Value::from(after.epoch), Value::from(after.seq.cast_signed())];
-        let columns = [("what", &filter.what), ("place", &filter.place), ("who", &filter.who), ("kind", &filter.kind)];
-        for (column, wanted) in columns {
+        let conditions = [
+            ("what = ?", &filter.what),
+            ("place = ?", &filter.place),
+            ("who = ?", &filter.who),
+            ("substr(kind || '.', 1, length(?1) + 1) = ?1 || '.'", &filter.kind),
+            ("line ->> '$.data.sku' = ?", &filter.sku),
+            ("line ->> '$.data.lot' = ?", &filter.lot),
+        ];
+        for (condition, wanted) in conditions {
             if let Some(wanted) = wanted {
-                sql += &format!(" AND {column} = ?");
                 values.push(Value::from(wanted.clone()));
+                let place = format!("?{}", values.len());
+                sql += &format!(" AND {}", condition.replace("?1", "?").replace('?', &place));
             }
         }
-        sql += " ORDER BY epoch, seq LIMIT ?";
         values.push(Value::from(i64::try_from(limit).unwrap_or(i64::MAX)));
+        sql += &format!(" ORDER BY epoch, seq LIMIT ?{}", values.len());
         let mut statement = self.connection.prepare_cached(&sql)?;
         let facts = statement.query_map(params_from_iter(values), |row| {
             Ok(Recorded { key: key(row)?, kind: row.get(2)?, line: row.get(3)? })
@@ -304,7 +316,9 @@ mod tests {
         assert_eq!(seqs(&dir, &Filter { who: text("worker:7"), ..Filter::default() }), [3, 6]);
         assert_eq!(seqs(&dir, &Filter { place: text("A-1"), ..Filter::default() }), [1, 4]);
         assert_eq!(seqs(&dir, &Filter { kind: text("device.up"), ..Filter::default() }), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(seqs(&dir, &Filter { kind: text("device"), ..Filter::default() }), [1, 2, 3, 4, 5, 6]);
         assert_eq!(seqs(&dir, &Filter { kind: text("device.down"), ..Filter::default() }), [0; 0]);
+        assert_eq!(seqs(&dir, &Filter { kind: text("dev"), ..Filter::default() }), [0; 0]);
         let since = |micros| Some(Timestamp::from_micros(micros));
         assert_eq!(seqs(&dir, &Filter { since: since(3_000_001), ..Filter::default() }), [4, 5, 6]);
         assert_eq!(seqs(&dir, &Filter { since: since(3_000_000), what: text("ab"), ..Filter::default() }), [5]);
