@@ -1,0 +1,119 @@
+//! The demo, as a newcomer starts it: one command in an empty folder.
+
+use rustix::process::Signal;
+use serde_json::Value;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+use stowage_tests::http::{request, timed};
+use stowage_tests::plant::free_port;
+use stowage_tests::process::{Program, binary, json_lines, run, text};
+use stowage_tests::within;
+use tempfile::TempDir;
+
+/// Starts the demo in the folder `$0` as this very process.
+const THERE: &str = "cd \"$0\" && exec \"$1\" --port-base \"$2\"";
+
+struct Demo {
+    folder: TempDir,
+    base: u16,
+}
+
+impl Demo {
+    fn new() -> Self {
+        let base = within(Duration::from_secs(20), "four free ports in a row", || {
+            let base = free_port();
+            (1..=3).all(|next| free_port() == base + next).then_some(base)
+        });
+        Self { folder: TempDir::new().expect("a folder"), base }
+    }
+
+    fn args(&self) -> [String; 5] {
+        let sim = binary("stowage-sim").display().to_string();
+        ["-c".into(), THERE.into(), self.folder.path().display().to_string(), sim, self.base.to_string()]
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join(".stowage")
+    }
+
+    fn view(&self) -> Option<Value> {
+        let page = SocketAddr::from((Ipv4Addr::LOCALHOST, self.base));
+        let (status, body) = request(page, "GET", "/api/view", "").ok()?;
+        (status == 200).then(|| serde_json::from_str(&body).expect("JSON"))
+    }
+
+    fn start(&self) -> Program {
+        let args = self.args();
+        let program = Program::start("the demo", "/bin/sh", &args.each_ref().map(String::as_str));
+        let wait = || within(Duration::from_secs(20), "the demo's page", || self.view());
+        let (_, took) = timed(wait);
+        println!("the page answers after {} ms", took.as_millis());
+        program
+    }
+
+    fn stowage(&self, args: &[&str]) -> Vec<Value> {
+        let data = self.data().display().to_string();
+        let output = run(binary("stowage"), &[args, &["--data", &data]].concat(), b"");
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        json_lines(&output.stdout)
+    }
+
+    fn stop(&self, mut program: Program) -> u64 {
+        program.signal(Signal::INT);
+        let (status, took) = timed(|| program.ended());
+        assert!(status.success() && took < Duration::from_secs(5), "{status} after {took:?}");
+        let verified = self.stowage(&["verify"]).swap_remove(0);
+        assert_eq!(verified["faults"], serde_json::json!([]));
+        verified["facts"].as_u64().expect("a count")
+    }
+
+    /// The demo doesn't start: it exits with 1, and standard error says each of `words`.
+    fn refuses(&self, words: &[&str]) {
+        let args = self.args();
+        let output = run("/bin/sh", &args.each_ref().map(String::as_str), b"");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+        for word in words {
+            assert!(said.contains(word), "{word:?} is missing in: {said}");
+        }
+    }
+}
+
+#[test]
+fn it_works_stops_and_goes_on() {
+    let demo = Demo::new();
+    let program = demo.start();
+    within(Duration::from_secs(60), "four devices, goods, a parcel and an intent", || {
+        let view = demo.view()?;
+        // The second handheld lies in its cradle.
+        let up = view["devices"].as_array()?.iter().filter(|device| device["up"] == true).count();
+        let some = |total: &str| view["totals"][total].as_u64() > Some(0);
+        (up == 4 && some("units") && some("sorted") && some("intents")).then_some(())
+    });
+    for kind in ["stock.received", "command.confirmed"] {
+        assert!(!demo.stowage(&["facts", "--kind", kind]).is_empty(), "{kind}");
+    }
+    let resident = program.resident_kib();
+    println!("resident: {resident} KiB");
+    assert!((1..150 * 1024).contains(&resident), "{resident} KiB");
+    let before = demo.stop(program);
+    let program = demo.start();
+    assert!(demo.stop(program) > before);
+    assert_eq!(demo.stowage(&["facts", "--kind", "edge.started"]).len(), 2);
+}
+
+#[test]
+fn what_is_in_the_way_is_named_with_the_mend() {
+    let demo = Demo::new();
+    for (offset, what) in [(0, "the page"), (2, "the reader"), (3, "broker")] {
+        let port = demo.base + offset;
+        let _other = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("it is free");
+        demo.refuses(&[what, &port.to_string(), "--port-base"]);
+    }
+    let demo = Demo::new();
+    fs::write(demo.data(), "in the way").expect("the folder is ours");
+    demo.refuses(&[".stowage", "start the demo in a folder that you can write to"]);
+}
