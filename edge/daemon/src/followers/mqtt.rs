@@ -271,6 +271,7 @@ mod tests {
     use std::io::Read;
     use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
     use std::process::{Child, Command, Stdio};
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::mpsc::{Receiver, channel};
     use std::thread;
     use tempfile::TempDir;
@@ -316,9 +317,13 @@ mod tests {
             let (ready, subscribed) = channel();
             thread::spawn(move || {
                 let _alive = client;
+                let mut up = false;
                 for event in connection.iter() {
                     match event {
-                        Ok(Event::Incoming(Packet::SubAck(_))) => ready.send(()).expect("waited for"),
+                        Ok(Event::Incoming(Packet::SubAck(_))) => {
+                            up = true;
+                            ready.send(()).expect("waited for");
+                        }
                         Ok(Event::Incoming(Packet::Publish(publish))) => {
                             let payload = String::from_utf8(publish.payload.to_vec()).expect("text");
                             if say.send((publish.topic, payload)).is_err() {
@@ -326,7 +331,9 @@ mod tests {
                             }
                         }
                         Ok(_) => {}
-                        Err(_) => return,
+                        Err(_) if up => return,
+                        // A broker that has just begun to listen may not serve yet.
+                        Err(_) => thread::sleep(Duration::from_millis(20)),
                     }
                 }
             });
@@ -342,9 +349,17 @@ mod tests {
         }
     }
 
+    /// A port that nobody has, and that the system gives to nobody: below those for outgoing connections, where a
+    /// connection attempt may even meet itself. Each call another one.
     fn free_port() -> u16 {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("binds");
-        listener.local_addr().expect("bound").port()
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        loop {
+            let call = CALLS.fetch_add(1, Ordering::Relaxed);
+            let port = 10_000 + ((std::process::id() * 61 + call * 7) % 20_000) as u16;
+            if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                return port;
+            }
+        }
     }
 
     fn mirror(edge: &Edge, port: u16) -> MqttMirror {
