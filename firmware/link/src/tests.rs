@@ -407,6 +407,18 @@ fn a_lost_answer_is_given_again_after_a_reconnect() {
 }
 
 #[test]
+fn an_answer_that_never_reached_the_link_is_asked_for_on_the_same_connection() {
+    let mut pair = Pair::new(5, Faults::default());
+    pair.run(secs(1));
+    pair.scan(1);
+    while pair.daemon.answers.pop_front().is_none() {
+        pair.run(Duration::from_millis(1));
+    }
+    pair.run(secs(10));
+    pair.check_all_done(1);
+}
+
+#[test]
 fn an_edge_that_cannot_record_is_asked_again_later() {
     let mut pair = Pair::new(6, Faults::default());
     pair.run(secs(1));
