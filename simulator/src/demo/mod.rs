@@ -24,7 +24,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use stowage::config::{DeviceKind, Edge, Faults, FollowerKind, load_edge};
+use stowage::config::{self, DeviceKind, Edge, Faults, FollowerKind, load_edge};
 use stowage::runtime::StartError;
 use stowage_base::Language;
 use stowage_core::site::{DeviceIx, PortalIx};
@@ -239,16 +239,16 @@ fn adapt(edge: &mut Edge, folder: &Path, port_base: Option<u16>) -> Result<Parts
     for (index, device) in edge.devices.iter_mut().enumerate() {
         let ix = DeviceIx(index as u16);
         match &mut device.kind {
-            DeviceKind::Llrp { host, port: reader_port, .. } => {
+            DeviceKind::Llrp(config::Llrp { host, port: reader_port, .. }) => {
                 "127.0.0.1".clone_into(host);
                 *reader_port = port(*reader_port, 2);
                 llrp = Some(Llrp { device: ix, address: local(*reader_port) });
             }
-            DeviceKind::Mercury { path, .. } => {
+            DeviceKind::Mercury(config::Mercury { path, .. }) => {
                 *path = folder.join(format!("{}.tty", device.id));
                 mercury = Some(Mercury { device: ix, path: path.clone() });
             }
-            DeviceKind::SorterMqtt { broker, chutes, hospital } => {
+            DeviceKind::SorterMqtt(config::SorterMqtt { broker, chutes }) => {
                 "127.0.0.1".clone_into(&mut broker.host);
                 broker.port = broker_port;
                 let link = SorterLink {
@@ -259,18 +259,18 @@ fn adapt(edge: &mut Edge, folder: &Path, port_base: Option<u16>) -> Result<Parts
                 };
                 let span = stowage_base::Duration::from_millis;
                 let settings = SorterSettings {
-                    chutes: chutes.clone(),
-                    hospital: hospital.clone(),
+                    chutes: chutes.all.clone(),
+                    hospital: chutes.hospital.clone(),
                     to_decision: span(1_500),
                     to_chutes: span(1_000),
                     between_chutes: span(500),
                 };
                 sorter = Some((link, settings));
             }
-            DeviceKind::Scanner { key } => {
+            DeviceKind::Scanner(scanner) => {
                 handhelds.push(HandheldSettings {
                     device: device.id.clone(),
-                    key: *key.expose(),
+                    key: *scanner.key.expose(),
                     worker: stowage_base::code("ada").unwrap_or_default(),
                     language: Language::English,
                     edge: edge.scanners.to_string(),

@@ -52,25 +52,21 @@ impl Edge {
         for (index, device) in config.devices.iter().enumerate() {
             let ix = DeviceIx(index as u16);
             seats.push(match &device.kind {
-                DeviceKind::Llrp { antennas, dwell, session, population, .. } => {
-                    let settings = reader::llrp(antennas, *dwell, *session, *population);
-                    let client = llrp::Client::new(settings).map_err(|error| format!("{}: {error}", device.id))?;
+                DeviceKind::Llrp(llrp) => {
+                    let client =
+                        llrp::Client::new(reader::llrp(llrp)).map_err(|error| format!("{}: {error}", device.id))?;
                     Seat::Llrp(Box::new(client), Points::of(site, ix))
                 }
-                DeviceKind::Mercury { antennas, power_cdbm, region, .. } => {
-                    let client = stowage_mercury::Client::new(stowage_mercury::Settings {
-                        region: *region,
-                        read_power_cdbm: *power_cdbm,
-                        antennas: *antennas,
-                    });
+                DeviceKind::Mercury(module) => {
+                    let client = stowage_mercury::Client::new(reader::mercury(module));
                     Seat::Mercury(Box::new(client), Points::of(site, ix))
                 }
-                DeviceKind::SorterMqtt { .. } => {
+                DeviceKind::SorterMqtt(_) => {
                     Seat::Sorter(Box::new(sorter_mqtt::Edge::new(sorter_mqtt::EdgeSettings::default())))
                 }
-                DeviceKind::Scanner { key } => Seat::Scanner {
+                DeviceKind::Scanner(scanner) => Seat::Scanner {
                     code: device.id.clone(),
-                    key: *key.expose(),
+                    key: *scanner.key.expose(),
                     standing: Standing::new(engine.answered(ix)),
                     end: Box::new(EdgeEnd::new()),
                 },

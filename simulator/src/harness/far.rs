@@ -49,25 +49,27 @@ impl Far {
     /// The device as `config` says that it should be.
     pub(super) fn new(config: &config::Device, number: usize) -> Self {
         match &config.kind {
-            DeviceKind::Llrp { antennas, .. } => {
+            DeviceKind::Llrp(config::Llrp { antennas, .. }) => {
                 let ports = antennas.iter().map(|antenna| antenna.port).max().unwrap_or(1);
                 let profile = Profile { impinj: true, ..Profile::fcc(ports) };
                 Self::Llrp(Box::new(Reader::new(profile)))
             }
-            DeviceKind::Mercury { antennas, .. } => {
+            DeviceKind::Mercury(config::Mercury { antennas, .. }) => {
                 let ports = antennas.ports().iter().copied().max().unwrap_or(1);
                 let settings = ModuleSettings { ports, regions: REGIONS, ..ModuleSettings::default() };
                 Self::Mercury(Box::new(Module::new(settings)))
             }
-            DeviceKind::SorterMqtt { chutes, hospital, .. } => Self::Sorter(Box::new(Sorter::new(SorterSettings {
-                chutes: chutes.clone(),
-                hospital: hospital.clone(),
-                to_decision: TO_DECISION,
-                to_chutes: TO_CHUTES,
-                between_chutes: BETWEEN_CHUTES,
-            }))),
-            DeviceKind::Scanner { key } => {
-                Self::Scanner(Box::new(Worker::new(config.id.clone(), *key.expose(), number)))
+            DeviceKind::SorterMqtt(config::SorterMqtt { chutes, .. }) => {
+                Self::Sorter(Box::new(Sorter::new(SorterSettings {
+                    chutes: chutes.all.clone(),
+                    hospital: chutes.hospital.clone(),
+                    to_decision: TO_DECISION,
+                    to_chutes: TO_CHUTES,
+                    between_chutes: BETWEEN_CHUTES,
+                })))
+            }
+            DeviceKind::Scanner(scanner) => {
+                Self::Scanner(Box::new(Worker::new(config.id.clone(), *scanner.key.expose(), number)))
             }
         }
     }

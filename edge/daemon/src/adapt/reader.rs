@@ -1,6 +1,6 @@
 //! Readers: settings of their sessions, read points of their antennas, their events.
 
-use crate::config::Antenna;
+use crate::config::{Antenna, Llrp, Mercury};
 use stowage_base::{Duration, ReaderEvent};
 use stowage_core::Site;
 use stowage_core::input::DeviceEvent;
@@ -10,19 +10,24 @@ use stowage_protocol::llrp;
 /// How often an LLRP reader says that it lives.
 pub const LLRP_KEEPALIVE: Duration = Duration::from_secs(2);
 
-/// What an LLRP reader with these antennas is asked to do.
-pub fn llrp(antennas: &[Antenna], dwell: Duration, session: u8, population: u16) -> llrp::client::Settings {
+/// What an LLRP reader is asked to do.
+pub fn llrp(reader: &Llrp) -> llrp::client::Settings {
     let antenna =
         |antenna: &Antenna| llrp::client::AntennaSettings { port: antenna.port, power_cdbm: Some(antenna.power_cdbm) };
     llrp::client::Settings {
-        antennas: antennas.iter().map(antenna).collect(),
-        dwell,
+        antennas: reader.antennas.iter().map(antenna).collect(),
+        dwell: reader.dwell,
         keepalive: LLRP_KEEPALIVE,
-        session,
-        population,
+        session: reader.session,
+        population: reader.population,
         mode: None,
         report_every: 0,
     }
+}
+
+/// What a UART module is asked to do.
+pub fn mercury(module: &Mercury) -> stowage_mercury::Settings {
+    stowage_mercury::Settings { region: module.region, read_power_cdbm: module.power_cdbm, antennas: module.antennas }
 }
 
 /// Which read point each antenna of one reader is.

@@ -1,15 +1,14 @@
 //! `edge.toml`: this edge's devices and followers, where it listens and keeps its data.
 
-use super::read::{At, File, Found, Names, Section};
+use super::device::{self, Device, Devices};
+use super::read::{File, Found, Names, Section};
 use super::url::{self, Broker};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use stowage_base::{Code, Duration};
+use stowage_base::Code;
 use stowage_core::Site;
 use stowage_core::site;
-use stowage_mercury::{Antennas, Region};
 
 /// An edge as checked: nothing in it can be wrong any more, except the world.
 #[derive(Debug, Clone)]
@@ -26,71 +25,6 @@ pub struct Edge {
     pub devices: Vec<Device>,
     /// Where facts go.
     pub followers: Vec<Follower>,
-}
-
-/// A device and the way to it.
-#[derive(Debug, Clone)]
-pub struct Device {
-    /// Its id.
-    pub id: Code,
-    /// What it is, and the way to it.
-    pub kind: DeviceKind,
-}
-
-/// What a device is, and the way to it.
-#[derive(Debug, Clone)]
-pub enum DeviceKind {
-    /// A fixed reader that speaks LLRP; the edge dials.
-    Llrp {
-        /// IP address or host name.
-        host: String,
-        /// TCP port.
-        port: u16,
-        /// The antennas to use, at least one, by port.
-        antennas: Vec<Antenna>,
-        /// How long each antenna looks before the next one's turn, 10 ms to 60 s.
-        dwell: Duration,
-        /// Gen2 inventory session, 0 to 3.
-        session: u8,
-        /// How many tags the reader should expect in view of one antenna, 1 to 65,535.
-        population: u16,
-    },
-    /// A UART reader module that speaks the Mercury protocol.
-    Mercury {
-        /// The serial port's device file.
-        path: PathBuf,
-        /// Baud rate, 9,600 to 921,600.
-        baud: u32,
-        /// The antenna ports to use, at least one; the module takes them by turns.
-        antennas: Antennas,
-        /// Transmit power at each of them in 1/100 dBm, 0 to 3,300.
-        power_cdbm: u16,
-        /// Radio rules to obey.
-        region: Region,
-    },
-    /// A sorter that speaks Stowage's JSON contract over MQTT.
-    SorterMqtt {
-        /// The broker at which it is found.
-        broker: Broker,
-        /// Its chutes, at least one.
-        chutes: Vec<Code>,
-        /// The chute for problems, one of `chutes`.
-        hospital: Code,
-    },
-    /// A handheld scanner; it dials.
-    Scanner {
-        /// Its enrolment key.
-        key: Secret<[u8; 32]>,
-    },
-}
-
-/// One antenna of an LLRP reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Antenna {
-    /// Port on the reader, 1 to 64.
-    pub port: u16,
-    /// Transmit power at the port in 1/100 dBm, 0 to 3,300.
-    pub power_cdbm: i16,
 }
 
 /// Where facts go beside the journal.
@@ -141,32 +75,6 @@ impl<T> fmt::Debug for Secret<T> {
     }
 }
 
-/// The devices as the site's file may refer to them.
-pub(super) struct Devices {
-    pub(super) names: Names,
-    /// In the file's order; a kind of `None` is a fault there.
-    pub(super) list: Vec<(Code, Option<DeviceKind>)>,
-    /// Where each reader's antennas stand in the file: by device and port.
-    pub(super) antennas: BTreeMap<(usize, u16), At>,
-}
-
-impl Devices {
-    /// What the core needs to know of them.
-    pub(super) fn for_core(&self) -> Vec<site::Device> {
-        let device = |(id, kind): &(Code, Option<DeviceKind>)| site::Device {
-            code: id.clone(),
-            kind: match kind {
-                Some(DeviceKind::Llrp { .. } | DeviceKind::Mercury { .. }) => site::DeviceKind::Reader,
-                Some(DeviceKind::SorterMqtt { chutes, hospital, .. }) => {
-                    site::DeviceKind::Sorter { chutes: chutes.clone(), hospital: hospital.clone() }
-                }
-                Some(DeviceKind::Scanner { .. }) | None => site::DeviceKind::Scanner,
-            },
-        };
-        self.list.iter().map(device).collect()
-    }
-}
-
 /// An edge's file, read and checked but for what hangs on the site.
 pub(super) struct Written {
     pub(super) data: PathBuf,
@@ -214,7 +122,7 @@ pub(super) fn read(mut root: Section<'_>) -> Written {
     {
         file.fault(&scanners.at, format!("the page listens there (line {}): give another port", listen.at.line));
     }
-    let devices = devices(&mut root);
+    let devices = device::read(&mut root);
     let followers = followers(&mut root, &beside);
     root.end();
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -226,193 +134,6 @@ pub(super) fn read(mut root: Section<'_>) -> Written {
         devices,
         followers,
     }
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Llrp,
-    Mercury,
-    SorterMqtt,
-    Scanner,
-}
-
-const KINDS: &[(&str, Kind)] =
-    &[("llrp", Kind::Llrp), ("mercury", Kind::Mercury), ("sorter-mqtt", Kind::SorterMqtt), ("scanner", Kind::Scanner)];
-
-/// By the names that the modules' makers use.
-const REGIONS: &[(&str, Region)] = &[
-    ("na", Region::NORTH_AMERICA),
-    ("na2", Region::NORTH_AMERICA_2),
-    ("na3", Region::NORTH_AMERICA_3),
-    ("eu", Region::EUROPE),
-    ("eu2", Region::EUROPE_2),
-    ("eu3", Region::EUROPE_3),
-    ("in", Region::INDIA),
-    ("jp", Region::JAPAN),
-    ("kr", Region::KOREA),
-    ("kr2", Region::KOREA_2),
-    ("cn", Region::CHINA),
-    ("cn840", Region::CHINA_840),
-    ("au", Region::AUSTRALIA),
-    ("nz", Region::NEW_ZEALAND),
-];
-
-fn devices(root: &mut Section<'_>) -> Devices {
-    let mut devices = Devices { names: Names::new("device"), list: Vec::new(), antennas: BTreeMap::new() };
-    let mut keys = BTreeMap::new();
-    for (index, mut section) in root.sections("device").into_iter().enumerate() {
-        let file = section.file;
-        section.require(&[("id", "a short name"), ("kind", r#""llrp", "mercury", "sorter-mqtt" or "scanner""#)]);
-        let id = section.id("id").unwrap_or_default();
-        devices.names.add(file, &id, index);
-        // Where the kind isn't known, neither are the keys: the rest of the section is left alone.
-        let kind = section.choice("kind", KINDS).map(|kind| match kind.value {
-            Kind::Llrp => {
-                section.require(&[("url", "llrp://HOST or llrp://HOST:PORT"), ("antennas", ANTENNAS)]);
-                let (host, port) = url(&mut section, url::llrp).unwrap_or_default();
-                DeviceKind::Llrp {
-                    host,
-                    port,
-                    antennas: antennas(&mut section, index, &mut devices.antennas),
-                    dwell: dwell(&mut section),
-                    session: session(&mut section),
-                    population: section.number("population", 1..=65_535).map_or(32, |population| population.value),
-                }
-            }
-            Kind::Mercury => {
-                section.require(&[
-                    ("url", "serial:///dev/… with the port's device file"),
-                    ("antennas", "the ports to use, such as [1, 2]"),
-                    ("power_dbm", "the power at each antenna, 0 to 33"),
-                    ("region", r#"the radio rules of the place, such as "eu3" or "na""#),
-                ]);
-                let (path, baud) = url(&mut section, url::serial).unwrap_or_default();
-                DeviceKind::Mercury {
-                    path,
-                    baud,
-                    antennas: ports(&mut section, index, &mut devices.antennas),
-                    // In range, and so not below zero.
-                    power_cdbm: section
-                        .power_cdbm("power_dbm", 0..=3_300)
-                        .map_or(0, |power| power.value.unsigned_abs()),
-                    region: section.choice("region", REGIONS).map_or(Region::EUROPE_3, |region| region.value),
-                }
-            }
-            Kind::SorterMqtt => {
-                section.require(&[
-                    ("url", "mqtt://HOST or mqtt://USER:PASSWORD@HOST:PORT"),
-                    ("chutes", "the chutes' codes"),
-                    ("hospital", "the chute for problems, one of chutes"),
-                ]);
-                let broker = url(&mut section, url::mqtt).unwrap_or_default();
-                let (chutes, hospital) = chutes(&mut section);
-                DeviceKind::SorterMqtt { broker, chutes, hospital }
-            }
-            Kind::Scanner => {
-                section.require(&[("key", KEY)]);
-                let key = key(&mut section, &mut keys);
-                DeviceKind::Scanner { key: Secret::new(key) }
-            }
-        });
-        if kind.is_some() {
-            section.end();
-        }
-        devices.list.push((id.value, kind));
-    }
-    devices
-}
-
-const ANTENNAS: &str = "a list such as [{ port = 1, power_dbm = 30 }]";
-const KEY: &str = "the enrolment key, 64 hex digits";
-
-fn url<T>(section: &mut Section<'_>, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-    let url = section.url("url")?;
-    parse(&url.value).map_err(|message| section.file.fault(&url.at, message)).ok()
-}
-
-fn dwell(section: &mut Section<'_>) -> Duration {
-    Duration::from_millis(section.number("dwell_ms", 10..=60_000).map_or(500, |dwell| dwell.value))
-}
-
-fn session(section: &mut Section<'_>) -> u8 {
-    section.number("session", 0..=3).map_or(1, |session| session.value)
-}
-
-fn antennas(section: &mut Section<'_>, device: usize, places: &mut BTreeMap<(usize, u16), At>) -> Vec<Antenna> {
-    let file = section.file;
-    let mut antennas: Vec<Antenna> = Vec::new();
-    for mut entry in section.sections("antennas") {
-        entry.require(&[("port", "the antenna's port on the reader, 1 to 64"), ("power_dbm", "its power, 0 to 33")]);
-        let port = entry.number("port", 1..=64);
-        let power_cdbm = entry.power_cdbm("power_dbm", 0..=3_300).map_or(0, |power| power.value);
-        if let Some(port) = port {
-            if places.insert((device, port.value), port.at.clone()).is_some() {
-                file.fault_of_key(&port.at, format!("port {} is given twice", port.value));
-            } else {
-                antennas.push(Antenna { port: port.value, power_cdbm });
-            }
-        }
-        entry.end();
-    }
-    antennas.sort_by_key(|antenna| antenna.port);
-    antennas
-}
-
-/// The antenna ports of a UART module.
-fn ports(section: &mut Section<'_>, device: usize, places: &mut BTreeMap<(usize, u16), At>) -> Antennas {
-    let file = section.file;
-    let mut ports: Vec<u8> = Vec::new();
-    for port in section.numbers("antennas") {
-        match u8::try_from(port.value).ok().filter(|port| (1..=16).contains(port)) {
-            None => file.fault(&port.at, "out of range: give 1 to 16"),
-            Some(number) if places.insert((device, number.into()), port.at.clone()).is_some() => {
-                file.fault(&port.at, "is given twice");
-            }
-            Some(number) => ports.push(number),
-        }
-    }
-    let at_least_one = if ports.is_empty() { &[1] } else { &ports[..] };
-    // Each in range, once, at least one.
-    Antennas::new(at_least_one).unwrap_or_else(|| unreachable!("ports were checked: {ports:?}"))
-}
-
-impl DeviceKind {
-    /// The antenna ports of a reader; `None` for other devices.
-    pub(super) fn ports(&self) -> Option<Vec<u16>> {
-        match self {
-            Self::Llrp { antennas, .. } => Some(antennas.iter().map(|antenna| antenna.port).collect()),
-            Self::Mercury { antennas, .. } => Some(antennas.ports().iter().copied().map(u16::from).collect()),
-            Self::SorterMqtt { .. } | Self::Scanner { .. } => None,
-        }
-    }
-}
-
-fn chutes(section: &mut Section<'_>) -> (Vec<Code>, Code) {
-    let file = section.file;
-    let mut names = Names::new("chute of this sorter");
-    let chutes = section.codes("chutes");
-    for (index, chute) in chutes.iter().enumerate() {
-        names.add(file, chute, index);
-    }
-    let hospital = section.code("hospital").unwrap_or_default();
-    if !chutes.is_empty() {
-        names.find(file, &hospital);
-    }
-    (chutes.into_iter().map(|chute| chute.value).collect(), hospital.value)
-}
-
-/// A scanner's key. Two scanners with one key could each pass for the other.
-fn key(section: &mut Section<'_>, keys: &mut BTreeMap<[u8; 32], usize>) -> [u8; 32] {
-    let Some(text) = section.secret("key") else { return [0; 32] };
-    let octets = stowage_base::Epc::from_hex(&text.value).and_then(|hex| hex.octets().try_into().ok());
-    let Some(octets) = octets else {
-        section.file.fault(&text.at, format!("not a key: give {KEY}"));
-        return [0; 32];
-    };
-    if let Some(line) = keys.insert(octets, text.at.line) {
-        section.file.fault(&text.at, format!("is the key of line {line} again: give each scanner its own"));
-    }
-    octets
 }
 
 fn followers(root: &mut Section<'_>, beside: &impl Fn(&str) -> PathBuf) -> Vec<Follower> {
@@ -436,7 +157,7 @@ fn followers(root: &mut Section<'_>, beside: &impl Fn(&str) -> PathBuf) -> Vec<F
             }
             Kind::Mqtt => {
                 section.require(&[("url", "mqtt://HOST or mqtt://USER:PASSWORD@HOST:PORT")]);
-                let broker = url(&mut section, url::mqtt).unwrap_or_default();
+                let broker = device::url(&mut section, url::mqtt).unwrap_or_default();
                 let prefix = section.text("prefix");
                 if let Some(prefix) = &prefix
                     && (prefix.value.is_empty() || prefix.value.contains(['#', '+', '\0']))

@@ -4,6 +4,7 @@
 //! ([`Edge`], [`Site`], [`Scenario`]), which can't be wrong any more, so nobody asks again. Paths in a file are relative to it.
 //! Nothing here opens a socket or a port.
 
+mod device;
 mod edge;
 mod fault;
 mod read;
@@ -13,7 +14,8 @@ mod site;
 mod tests;
 mod url;
 
-pub use edge::{Antenna, Device, DeviceKind, Edge, Follower, FollowerKind, Secret};
+pub use device::{Antenna, Chutes, Device, DeviceKind, Llrp, Mercury, Scanner, SorterMqtt};
+pub use edge::{Edge, Follower, FollowerKind, Secret};
 pub use fault::{Fault, Faults, FileFaults};
 pub use scenario::{FaultRates, Load, Scenario};
 pub use url::Broker;

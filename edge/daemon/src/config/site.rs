@@ -1,6 +1,6 @@
 //! `site.toml`: the warehouse itself, shared by the edge, the simulator and replays.
 
-use super::edge::{DeviceKind, Devices};
+use super::device::{Chutes, DeviceKind, Devices};
 use super::fault::nearest;
 use super::read::{At, File, Found, Names, Section};
 use std::collections::BTreeSet;
@@ -411,9 +411,7 @@ fn sort_plan(root: &mut Section<'_>, devices: Option<&Devices>) -> Vec<SortRule>
         let sorter = match sorter {
             None => None,
             Some(sorter) => match devices.names.find(file, &sorter) {
-                Some(index) if matches!(devices.list[index].1, Some(DeviceKind::SorterMqtt { .. }) | None) => {
-                    Some(index)
-                }
+                Some(index) if devices.list[index].1.as_ref().is_none_or(|kind| kind.chutes().is_some()) => Some(index),
                 Some(_) => {
                     file.fault(&sorter.at, "is no sorter");
                     continue;
@@ -431,7 +429,7 @@ fn sort_plan(root: &mut Section<'_>, devices: Option<&Devices>) -> Vec<SortRule>
 /// Each chute of a rule must be one of its sorter's; of each sorter's, where the rule names none.
 fn chutes_exist(file: &File, devices: &Devices, sorter: Option<usize>, goals: &[Found<Code>]) {
     for (index, (id, kind)) in devices.list.iter().enumerate() {
-        let Some(DeviceKind::SorterMqtt { chutes, .. }) = kind else { continue };
+        let Some(Chutes { all: chutes, .. }) = kind.as_ref().and_then(DeviceKind::chutes) else { continue };
         if sorter.is_some_and(|sorter| sorter != index) {
             continue;
         }

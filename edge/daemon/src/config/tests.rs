@@ -60,7 +60,9 @@ fn the_demo_is_good() {
     assert_eq!(site.location("STORE").map(|location| site.zone(location.zone).kind), Some(ZoneKind::Aisle));
     assert_eq!(site.sku_coded("X001LAMP05").map(|sku| sku.code.as_str()), Some("LAMP"));
     assert_eq!(site.sku_of_gtin(site.skus[0].gtin), Some(&site.skus[0]));
-    let DeviceKind::Llrp { antennas, port, dwell, .. } = &edge.devices[0].kind else { panic!("gate-1 speaks LLRP") };
+    let DeviceKind::Llrp(Llrp { antennas, port, dwell, .. }) = &edge.devices[0].kind else {
+        panic!("gate-1 speaks LLRP")
+    };
     assert_eq!((antennas[1].power_cdbm, *port, dwell.millis()), (3_000, 5084, 200));
     assert_eq!(edge.data, demo(".stowage"));
 }

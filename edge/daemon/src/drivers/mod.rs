@@ -6,7 +6,7 @@ mod scanner;
 mod sorter;
 
 use crate::adapt::{self, reader::Points};
-use crate::config::{Device, DeviceKind, Edge};
+use crate::config::{Device, DeviceKind, Edge, SorterMqtt};
 use crate::runtime::{Clock, Port};
 use reader::Reader;
 use scanner::Scanners;
@@ -49,7 +49,9 @@ pub(crate) fn start(
     scanners: TcpListener,
 ) -> Result<Vec<mpsc::Sender<Effect>>, String> {
     let keys = ports.iter().zip(&ground.edge.devices).filter_map(|(port, device)| match &device.kind {
-        DeviceKind::Scanner { key } => Some((port.clone(), *key.expose(), ground.engine.answered(port.device))),
+        DeviceKind::Scanner(scanner) => {
+            Some((port.clone(), *scanner.key.expose(), ground.engine.answered(port.device)))
+        }
         _ => None,
     });
     let enrolled = Arc::new(Scanners::new(ground.engine.site(), keys.collect(), ground.boot));
@@ -63,10 +65,10 @@ impl Ground<'_> {
         let (to_driver, effects) = mpsc::channel(EFFECTS_MAX);
         let refused = |why: String| format!("device {}: {why}", device.id);
         match &device.kind {
-            DeviceKind::Llrp { host, port: tcp_port, antennas, dwell, session, population } => {
-                let settings = adapt::reader::llrp(antennas, *dwell, *session, *population);
+            DeviceKind::Llrp(reader) => {
+                let settings = adapt::reader::llrp(reader);
                 let client = llrp::Client::new(settings).map_err(|why| refused(why.to_string()))?;
-                let address = (host.clone(), *tcp_port);
+                let address = (reader.host.clone(), reader.port);
                 self.read(port, client, move || {
                     let address = address.clone();
                     async move {
@@ -78,19 +80,15 @@ impl Ground<'_> {
                     }
                 });
             }
-            DeviceKind::Mercury { path, baud, antennas, power_cdbm, region } => {
-                let client = stowage_mercury::Client::new(stowage_mercury::Settings {
-                    region: *region,
-                    read_power_cdbm: *power_cdbm,
-                    antennas: *antennas,
-                });
-                let (path, baud) = (path.display().to_string(), *baud);
+            DeviceKind::Mercury(module) => {
+                let client = stowage_mercury::Client::new(adapt::reader::mercury(module));
+                let (path, baud) = (module.path.display().to_string(), module.baud);
                 self.read(port, client, move || {
                     let port = tokio_serial::new(&path, baud).open_native_async().map_err(io::Error::from);
                     std::future::ready(port)
                 });
             }
-            DeviceKind::SorterMqtt { broker, .. } => {
+            DeviceKind::SorterMqtt(SorterMqtt { broker, .. }) => {
                 let site = &self.engine.site().code;
                 let sorter = sorter::Sorter {
                     broker: broker.clone(),
@@ -103,7 +101,7 @@ impl Ground<'_> {
                 };
                 self.tasks.spawn(sorter.run());
             }
-            DeviceKind::Scanner { .. } => {
+            DeviceKind::Scanner(_) => {
                 if let Some(scanner) = enrolled.of(port.device) {
                     self.tasks.spawn(scanner.carry(effects, self.stop.clone()));
                 }

@@ -1,0 +1,148 @@
+//! `[[device]]`: what stands around the edge, and the way to it. Each kind has a file of its own here.
+
+mod llrp;
+mod mercury;
+mod scanner;
+mod sorter_mqtt;
+
+pub use llrp::{Antenna, Llrp};
+pub use mercury::Mercury;
+pub use scanner::Scanner;
+pub use sorter_mqtt::{Chutes, SorterMqtt};
+
+use super::read::{At, Names, Section};
+use std::collections::BTreeMap;
+use stowage_base::Code;
+use stowage_core::site;
+
+/// A device and the way to it.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// Its id.
+    pub id: Code,
+    /// What it is, and the way to it.
+    pub kind: DeviceKind,
+}
+
+/// What a device is, and the way to it.
+#[derive(Debug, Clone)]
+pub enum DeviceKind {
+    /// A fixed reader that speaks LLRP.
+    Llrp(Llrp),
+    /// A UART reader module that speaks the Mercury protocol.
+    Mercury(Mercury),
+    /// A sorter that speaks Stowage's JSON contract over MQTT.
+    SorterMqtt(SorterMqtt),
+    /// A handheld scanner.
+    Scanner(Scanner),
+}
+
+impl DeviceKind {
+    /// The antenna ports of a reader; `None` for other devices.
+    pub(super) fn ports(&self) -> Option<Vec<u16>> {
+        match self {
+            Self::Llrp(llrp) => Some(llrp.antennas.iter().map(|antenna| antenna.port).collect()),
+            Self::Mercury(mercury) => Some(mercury.antennas.ports().iter().copied().map(u16::from).collect()),
+            Self::SorterMqtt(_) | Self::Scanner(_) => None,
+        }
+    }
+
+    /// The chutes of a sorter; `None` for other devices.
+    pub(super) fn chutes(&self) -> Option<&Chutes> {
+        match self {
+            Self::SorterMqtt(sorter) => Some(&sorter.chutes),
+            Self::Llrp(_) | Self::Mercury(_) | Self::Scanner(_) => None,
+        }
+    }
+
+    /// What the core needs to know of it.
+    fn for_core(&self) -> site::DeviceKind {
+        match self {
+            Self::Llrp(_) | Self::Mercury(_) => site::DeviceKind::Reader,
+            Self::SorterMqtt(SorterMqtt { chutes, .. }) => {
+                site::DeviceKind::Sorter { chutes: chutes.all.clone(), hospital: chutes.hospital.clone() }
+            }
+            Self::Scanner(_) => site::DeviceKind::Scanner,
+        }
+    }
+}
+
+/// The devices as the site's file may refer to them.
+pub(super) struct Devices {
+    pub(super) names: Names,
+    /// In the file's order; a kind of `None` is a fault there.
+    pub(super) list: Vec<(Code, Option<DeviceKind>)>,
+    /// Where each reader's antennas stand in the file: by device and port.
+    pub(super) antennas: BTreeMap<(usize, u16), At>,
+}
+
+impl Devices {
+    /// What the core needs to know of them.
+    pub(super) fn for_core(&self) -> Vec<site::Device> {
+        let device = |(id, kind): &(Code, Option<DeviceKind>)| site::Device {
+            code: id.clone(),
+            kind: kind.as_ref().map_or(site::DeviceKind::Scanner, DeviceKind::for_core),
+        };
+        self.list.iter().map(device).collect()
+    }
+}
+
+/// Where scanners' keys stand, by key.
+type Keys = BTreeMap<[u8; 32], usize>;
+
+/// Where the antennas of one reader stand in the file.
+struct Places<'a> {
+    device: usize,
+    all: &'a mut BTreeMap<(usize, u16), At>,
+}
+
+impl Places<'_> {
+    /// Notes that the antenna at `port` stands at `at`; `false` if it stands elsewhere already.
+    fn take(&mut self, port: u16, at: &At) -> bool {
+        self.all.insert((self.device, port), at.clone()).is_none()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Llrp,
+    Mercury,
+    SorterMqtt,
+    Scanner,
+}
+
+const KINDS: &[(&str, Kind)] =
+    &[("llrp", Kind::Llrp), ("mercury", Kind::Mercury), ("sorter-mqtt", Kind::SorterMqtt), ("scanner", Kind::Scanner)];
+
+/// Reads the devices of an edge's file.
+pub(super) fn read(root: &mut Section<'_>) -> Devices {
+    let mut devices = Devices { names: Names::new("device"), list: Vec::new(), antennas: BTreeMap::new() };
+    let mut keys = Keys::new();
+    let kinds: Vec<_> = KINDS.iter().map(|(name, _)| format!("{name:?}")).collect();
+    let kinds = kinds.join(", ");
+    for (index, mut section) in root.sections("device").into_iter().enumerate() {
+        let file = section.file;
+        section.require(&[("id", "a short name"), ("kind", &kinds)]);
+        let id = section.id("id").unwrap_or_default();
+        devices.names.add(file, &id, index);
+        let places = &mut Places { device: index, all: &mut devices.antennas };
+        // Where the kind isn't known, neither are the keys: the rest of the section is left alone.
+        let kind = section.choice("kind", KINDS).map(|kind| match kind.value {
+            Kind::Llrp => DeviceKind::Llrp(llrp::read(&mut section, places)),
+            Kind::Mercury => DeviceKind::Mercury(mercury::read(&mut section, places)),
+            Kind::SorterMqtt => DeviceKind::SorterMqtt(sorter_mqtt::read(&mut section)),
+            Kind::Scanner => DeviceKind::Scanner(scanner::read(&mut section, &mut keys)),
+        });
+        if kind.is_some() {
+            section.end();
+        }
+        devices.list.push((id.value, kind));
+    }
+    devices
+}
+
+/// The `url` of a section, as `parse` understands it.
+pub(super) fn url<T>(section: &mut Section<'_>, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+    let url = section.url("url")?;
+    parse(&url.value).map_err(|message| section.file.fault(&url.at, message)).ok()
+}
