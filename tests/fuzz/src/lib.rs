@@ -1,0 +1,31 @@
+//! Fuzz targets: one body for each parser of outside octets and for each session, both ends.
+//!
+//! A body takes any octets and panics if something that must hold doesn't. `tests/corpus.rs` runs every body over its
+//! corpus (`corpus/NAME/`) and over mutations of it in the ordinary tests; `tests/fuzz/run NAME SECONDS` gives it to
+//! libFuzzer. A finding is kept: put its file into the corpus.
+
+mod gs1;
+mod link;
+mod llrp;
+mod steps;
+
+pub use steps::{Step, Steps};
+
+/// A body: any octets are fine, a panic is a finding.
+pub type Body = fn(&[u8]);
+
+/// All bodies by name.
+pub const BODIES: &[(&str, Body)] = &[
+    ("gs1-element", gs1::element),
+    ("gs1-epc", gs1::epc),
+    ("link-edge", link::edge),
+    ("link-scanner", link::scanner),
+    ("llrp-client", llrp::client),
+    ("llrp-frame", llrp::frame),
+    ("llrp-reader", llrp::reader),
+];
+
+/// The body of this name.
+pub fn body(name: &str) -> Option<Body> {
+    BODIES.iter().find(|(of, _)| *of == name).map(|(_, body)| *body)
+}
