@@ -159,6 +159,12 @@ pub enum SortOutcome {
     Diverted,
     /// No command in time: the sorter followed its safe plan.
     Missed,
+    /// Its chute had become full: the sorter followed its safe plan.
+    Full,
+    /// Too near to its neighbour to be diverted: the sorter followed its safe plan.
+    Gap,
+    /// Two items that can't be told apart: the sorter followed its safe plan.
+    Double,
     /// The sorter lost track of it.
     Lost,
     /// It is stuck.

@@ -197,6 +197,9 @@ pub fn ended(
             step.write(chute, Some(why), Body::CommandFailed);
         }
         SortOutcome::Missed => step.write(chute, Some("the sorter followed its safe plan".into()), Body::CommandMissed),
+        SortOutcome::Full => step.write(chute, Some(format!("{goal} had become full")), Body::CommandFailed),
+        SortOutcome::Gap => step.write(chute, Some("too near to its neighbour".into()), Body::CommandFailed),
+        SortOutcome::Double => step.write(chute, Some("two items on each other".into()), Body::CommandFailed),
         SortOutcome::Lost => step.write(chute, Some("the sorter lost track of it".into()), Body::CommandFailed),
         SortOutcome::Jammed => step.write(chute, Some("it is stuck".into()), Body::CommandFailed),
     }

@@ -3,4 +3,5 @@
 //! Bytes and a time go in, values and bytes come out. Where Stowage simulates a device, its end lives here too.
 
 pub mod llrp;
+pub mod sorter;
 pub mod sorter_mqtt;

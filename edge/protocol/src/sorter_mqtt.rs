@@ -27,9 +27,10 @@ mod edge;
 mod pair;
 mod sorter;
 
-pub use edge::{Edge, EdgeSettings, Event, Order, Sink};
+pub use edge::{Edge, EdgeSettings, Sink};
 pub use sorter::{Delivery, Sorter, SorterSettings, Violation};
 
+use crate::sorter::{Chute, End, Run};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use stowage_base::{Code, Duration};
@@ -70,27 +71,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// How many numbers of items or results, answers or commands an end remembers to recognise repeats.
 const MEMORY: usize = 1024;
 
-/// Whether the belt runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Run {
-    /// It runs.
-    Running,
-    /// Stopped in the ordinary way.
-    Stopped,
-    /// The emergency stop was pressed. Only the machine's own people and logic clear it.
-    Estop,
-}
-
-/// A chute and whether it takes more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chute {
-    /// Its code.
-    pub chute: Code,
-    /// Full: a command for it is refused.
-    pub full: bool,
-}
-
 /// Payload of [`STATE`]: published on connection, on each change, and every 5 s.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -126,20 +106,6 @@ pub struct Ack {
     pub accepted: bool,
     /// Why it was refused, for people.
     pub reason: Option<String>,
-}
-
-/// How an item's way ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum End {
-    /// Into the chute it was commanded to.
-    Diverted,
-    /// No command in time, or the goal was full: the sorter followed its safe plan.
-    Missed,
-    /// The sorter lost track of it.
-    Lost,
-    /// It is stuck.
-    Jammed,
 }
 
 /// Payload of [`RESULT`].

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::path::PathBuf;
 use stowage_base::{Code, Epc, Intent, Level, TextKey, Timestamp};
-use stowage_protocol::sorter_mqtt::End;
+use stowage_protocol::sorter::End;
 use tokio::sync::mpsc;
 
 /// Something that happened to a device. As JSON: an object with one member.

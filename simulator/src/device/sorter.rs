@@ -7,7 +7,8 @@ use rumqttc::{
 use serde::Deserialize;
 use std::time::Duration;
 use stowage_base::{Code, Timestamp};
-use stowage_protocol::sorter_mqtt::{Delivery, LAST_WILL, PAYLOAD_MAX, Run, STATE, Sorter, SorterSettings, TO_SORTER};
+use stowage_protocol::sorter::Run;
+use stowage_protocol::sorter_mqtt::{Delivery, LAST_WILL, PAYLOAD_MAX, STATE, Sorter, SorterSettings, TO_SORTER};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -213,7 +214,8 @@ mod tests {
     use crate::device::Told;
     use std::net::TcpListener;
     use stowage_base::code;
-    use stowage_protocol::sorter_mqtt::{DIVERT, Divert, EDGE_HEARTBEAT, EdgeHeartbeat, End, SCAN, Scan, command_id};
+    use stowage_protocol::sorter::End;
+    use stowage_protocol::sorter_mqtt::{DIVERT, Divert, EDGE_HEARTBEAT, EdgeHeartbeat, SCAN, Scan, command_id};
 
     fn short(text: &str) -> Code {
         code(text).expect("short")

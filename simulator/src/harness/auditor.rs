@@ -13,7 +13,8 @@ use stowage_base::{Code, Intent, Timestamp, Verdict};
 use stowage_core::commit::Stored;
 use stowage_core::site::{DeviceKind, SortRule};
 use stowage_core::{Fact, Site, State};
-use stowage_protocol::sorter_mqtt::{Delivery, Divert, End};
+use stowage_protocol::sorter::End;
+use stowage_protocol::sorter_mqtt::{Delivery, Divert};
 
 /// Violations that are told in words: the first ones tell most.
 const VIOLATIONS_MAX: usize = 50;

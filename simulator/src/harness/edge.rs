@@ -13,6 +13,7 @@ use stowage_core::input::DeviceEvent;
 use stowage_core::site::DeviceIx;
 use stowage_core::{Effect, Engine, Input, Site};
 use stowage_link::{Change, EdgeEnd, EdgeSink, EnrolmentKey, Feed, Progress, Random, Why};
+use stowage_protocol::sorter::{Event, Order};
 use stowage_protocol::{llrp, sorter_mqtt};
 
 /// The engine and its ends of all sessions.
@@ -93,7 +94,7 @@ impl Edge {
                     Step::Tick => session.tick(now, &mut sink),
                     Step::Disconnected => session.disconnected(now, &mut sink),
                     Step::Effect(Effect::Divert { boot, item, chute, deadline, .. }) => {
-                        session.divert(now, sorter_mqtt::Order { boot, item, chute, deadline }, &mut sink);
+                        session.divert(now, Order { boot, item, chute, deadline }, &mut sink);
                     }
                     Step::Effect(Effect::Recorded { boot, item, .. }) => session.recorded(boot, item),
                     Step::Effect(_) => {}
@@ -195,7 +196,7 @@ impl sorter_mqtt::Sink for Belt<'_> {
         self.out.push(Packet { topic: topic.to_owned(), octets: payload });
     }
 
-    fn event(&mut self, event: sorter_mqtt::Event) {
+    fn event(&mut self, event: Event) {
         let (now, ix) = (self.now, self.ix);
         sorter::event(event, |said| {
             let input = match said {

@@ -1,7 +1,7 @@
 //! Smart sorters: what they tell.
 
 use stowage_core::input::{DeviceEvent, SortOutcome, SorterEvent};
-use stowage_protocol::sorter_mqtt::{End, Event};
+use stowage_protocol::sorter::{End, Event};
 
 /// One thing that a sorter's event is to the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,10 +25,10 @@ pub fn event(event: Event, mut hear: impl FnMut(Said)) {
         }
         // Sent, but not acknowledged: the item's end will tell.
         Event::Missed { sent: true, .. } => return,
-        Event::Down { why } => Said::Device(DeviceEvent::Down(why.into())),
+        Event::Down { why } => Said::Device(DeviceEvent::Down(why)),
         Event::Run(run) => Said::Device(DeviceEvent::Fault { count: 1, what: format!("its belt: {run:?}") }),
-        Event::Malformed { topic, what } => {
-            Said::Device(DeviceEvent::Malformed { count: 1, what: format!("on topic {topic}: {what}") })
+        Event::Malformed { place, what } => {
+            Said::Device(DeviceEvent::Malformed { count: 1, what: format!("{place}: {what}") })
         }
         Event::Scanned { boot, item, code, decide_by } => {
             Said::Sorter(SorterEvent::Scanned { boot, item, code, decide_by })
@@ -41,6 +41,9 @@ pub fn event(event: Event, mut hear: impl FnMut(Said)) {
             let outcome = match outcome {
                 End::Diverted => SortOutcome::Diverted,
                 End::Missed => SortOutcome::Missed,
+                End::Full => SortOutcome::Full,
+                End::Gap => SortOutcome::Gap,
+                End::Double => SortOutcome::Double,
                 End::Lost => SortOutcome::Lost,
                 End::Jammed => SortOutcome::Jammed,
             };

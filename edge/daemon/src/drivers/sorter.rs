@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use stowage_core::input::{DeviceEvent, SorterEvent};
 use stowage_core::{Effect, Input};
-use stowage_protocol::sorter_mqtt::{Edge, EdgeSettings, Event, Order, Sink, TO_EDGE};
+use stowage_protocol::sorter::{Event, Order};
+use stowage_protocol::sorter_mqtt::{Edge, EdgeSettings, Sink, TO_EDGE};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

@@ -1,10 +1,10 @@
 //! The edge's end: makes events of what the sorter tells, and keeps commanding until it is heard or it is too late.
 
 use super::{
-    ACK, Ack, Arrived, Chute, DIVERT, Divert, EDGE_HEARTBEAT, EdgeHeartbeat, End, HEARTBEAT, HEARTBEAT_PERIOD,
-    Heartbeat, MEMORY, Outcome, RESULT, Run, SCAN, SILENCE_MAX, STATE, Scan, State, command_id, command_item, json,
-    parse,
+    ACK, Ack, Arrived, DIVERT, Divert, EDGE_HEARTBEAT, EdgeHeartbeat, HEARTBEAT, HEARTBEAT_PERIOD, Heartbeat, MEMORY,
+    Outcome, RESULT, SCAN, SILENCE_MAX, STATE, Scan, State, command_id, command_item, json, parse,
 };
+use crate::sorter::{Event, Order};
 use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
 use stowage_base::{Code, Duration, Timestamp};
@@ -27,110 +27,6 @@ impl Default for EdgeSettings {
     fn default() -> Self {
         Self { latency_margin: Duration::from_millis(50) }
     }
-}
-
-/// What the core wants: this item into that chute.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
-    /// The sorter's count of starts.
-    pub boot: u32,
-    /// Its number for the item.
-    pub item: u32,
-    /// The goal.
-    pub chute: Code,
-    /// The decision point, as told by [`Event::Scanned`].
-    pub deadline: Timestamp,
-}
-
-/// What the session makes of the sorter's messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// The sorter is there. Comes again after each [`Event::Down`] and for each new boot.
-    Up {
-        /// Its count of starts.
-        boot: u32,
-        /// Whether its belt runs.
-        run: Run,
-        /// All chutes with their present fullness.
-        chutes: Vec<Chute>,
-    },
-    /// It is gone: silent, offline by its last will, or our connection to the broker ended.
-    Down {
-        /// Why.
-        why: &'static str,
-    },
-    /// The belt started or stopped.
-    Run(Run),
-    /// An item passed the scan point; told once for each item.
-    Scanned {
-        /// The sorter's count of starts.
-        boot: u32,
-        /// Its number for the item.
-        item: u32,
-        /// What was read; `None` is a no-read.
-        code: Option<Code>,
-        /// When the sorter decides, on our time line.
-        decide_by: Timestamp,
-    },
-    /// The command left for the first time.
-    Sent {
-        /// The sorter's count of starts.
-        boot: u32,
-        /// Its number for the item.
-        item: u32,
-    },
-    /// The sorter took the command.
-    Acknowledged {
-        /// The sorter's count of starts.
-        boot: u32,
-        /// Its number for the item.
-        item: u32,
-    },
-    /// The sorter, or this session, refused the command.
-    Refused {
-        /// The sorter's count of starts.
-        boot: u32,
-        /// Its number for the item.
-        item: u32,
-        /// Why, for people.
-        reason: String,
-    },
-    /// The command's time passed without an answer.
-    Missed {
-        /// The sorter's count of starts.
-        boot: u32,
-        /// Its number for the item.
-        item: u32,
-        /// It left at least once: the sorter may have heard it, the item's outcome will tell.
-        sent: bool,
-    },
-    /// An item's way ended; told again while [`Edge::recorded`] does not confirm it.
-    Outcome {
-        /// The sorter's count of starts.
-        boot: u32,
-        /// Its number for the item.
-        item: u32,
-        /// The sorter had accepted our command for it.
-        commanded: bool,
-        /// How it ended.
-        outcome: End,
-        /// Where it went, if that is known.
-        chute: Option<Code>,
-    },
-    /// A chute became full, or free again.
-    ChuteFull {
-        /// Which.
-        chute: Code,
-        /// Full, or free.
-        full: bool,
-    },
-    /// A message that breaks the contract; it was ignored.
-    Malformed {
-        /// Its topic below the sorter's base, cut at 64 characters.
-        topic: String,
-        /// What is wrong, and where in the payload.
-        what: String,
-    },
 }
 
 /// Where the session puts what it makes. Nothing here may wait.
@@ -242,7 +138,7 @@ impl Edge {
             _ => Err(format!("unknown topic, known are {}", super::TO_EDGE.join(", "))),
         };
         if let Err(what) = read {
-            sink.event(Event::Malformed { topic: topic.chars().take(64).collect(), what });
+            sink.event(Event::Malformed { place: topic.chars().take(64).collect(), what });
         }
         self.tick(now, sink);
     }
@@ -335,7 +231,7 @@ impl Edge {
 
     fn down(&mut self, why: &'static str, sink: &mut impl Sink) {
         if self.heard.take().is_some() {
-            sink.event(Event::Down { why });
+            sink.event(Event::Down { why: why.to_owned() });
         }
     }
 

@@ -1,6 +1,7 @@
 //! Both ends on one clock, with a broker between them that delays, repeats and loses messages.
 
 use super::*;
+use crate::sorter::{Event, Order};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -480,11 +481,11 @@ fn silence_is_told_once_and_so_is_the_return() {
     for at in 0..=5 {
         edge.tick(START + ms(1_000 * at), &mut host);
     }
-    assert_eq!(host.events, [Event::Down { why: "the sorter is silent" }]);
+    assert_eq!(host.events, [Event::Down { why: "the sorter is silent".into() }]);
     edge.receive(START + ms(6_000), HEARTBEAT, br#"{"boot":3,"at_us":0}"#, &mut host);
     assert!(matches!(host.events[1..], [Event::Up { boot: 3, .. }]));
     edge.receive(START + ms(6_001), STATE, LAST_WILL.as_bytes(), &mut host);
-    assert_eq!(host.events[2..], [Event::Down { why: "the sorter is offline" }]);
+    assert_eq!(host.events[2..], [Event::Down { why: "the sorter is offline".into() }]);
 }
 
 #[test]
@@ -505,7 +506,7 @@ fn what_breaks_the_contract_is_named() {
         host.events.clear();
         edge.receive(START, topic, payload, &mut host);
         match &host.events[..] {
-            [Event::Malformed { topic: of, what }] => assert!(of == topic && what.contains(expected), "{what}"),
+            [Event::Malformed { place: of, what }] => assert!(of == topic && what.contains(expected), "{what}"),
             other => panic!("{topic}: {other:?}"),
         }
     }

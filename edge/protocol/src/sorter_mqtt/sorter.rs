@@ -1,9 +1,10 @@
 //! The sorter's end, for simulation: items on a belt, a decision point, chutes, and a record of what really happened.
 
 use super::{
-    ACK, Ack, Chute, DIVERT, Divert, EDGE_HEARTBEAT, EdgeHeartbeat, End, HEARTBEAT, HEARTBEAT_PERIOD, Heartbeat,
-    MEMORY, Outcome, RESULT, Run, SCAN, SILENCE_MAX, STATE, Scan, State, command_id, command_item, json, parse,
+    ACK, Ack, DIVERT, Divert, EDGE_HEARTBEAT, EdgeHeartbeat, HEARTBEAT, HEARTBEAT_PERIOD, Heartbeat, MEMORY, Outcome,
+    RESULT, SCAN, SILENCE_MAX, STATE, Scan, State, command_id, command_item, json, parse,
 };
+use crate::sorter::{Chute, End, Run};
 use std::collections::{BTreeMap, VecDeque};
 use stowage_base::{Code, Duration, Timestamp};
 
@@ -384,8 +385,12 @@ impl Sorter {
         }
         let hospital = &self.settings.hospital;
         let free = |chute: &&Code| self.index(chute).is_some_and(|index| !self.full[index]);
-        let goal = on_belt.commanded.as_ref().map(|(chute, _)| chute).filter(|_| edge_lives).filter(free);
-        let (chute, outcome) = goal.map_or((hospital, End::Missed), |chute| (chute, End::Diverted));
+        let goal = on_belt.commanded.as_ref().map(|(chute, _)| chute).filter(|_| edge_lives);
+        let (chute, outcome) = match goal {
+            Some(chute) if free(&chute) => (chute, End::Diverted),
+            Some(_) => (hospital, End::Full),
+            None => (hospital, End::Missed),
+        };
         let decided = Decided { at, chute: chute.clone(), outcome };
         let chutes_on = self.index(chute).unwrap_or(self.settings.chutes.len()) as i64;
         let between = Duration::from_micros(self.settings.between_chutes.micros().saturating_mul(chutes_on));
