@@ -4,6 +4,7 @@
 //! The edge knows nothing of the rest: it dials the reader, opens the module's device file, meets the sorter at the
 //! broker and is dialled by the handheld. What people and goods do is a script, drawn from a seed.
 
+mod devices;
 mod floor;
 mod http;
 mod narrator;
@@ -11,26 +12,18 @@ mod parcels;
 mod script;
 mod worker;
 
-use crate::broker;
-use crate::device::{
-    Clock, DeviceError, Events, FileStore, Handheld, HandheldSettings, Pty, SorterLink, Stage, TcpPort, llrp, mercury,
-    sorter,
-};
+use crate::device::{Clock, DeviceError, Events, FileStore, Handheld, Stage};
 use crate::world::World;
+use devices::Ports;
 use floor::{Floor, FloorError};
 use script::Script;
 use std::fs::{File, TryLockError};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use stowage::config::{self, DeviceKind, Edge, Faults, FollowerKind, load_edge};
+use stowage::config::{Edge, Faults, load_edge};
 use stowage::runtime::StartError;
-use stowage_base::Language;
 use stowage_core::site::{DeviceIx, PortalIx};
-use stowage_mercury::ModuleSettings;
-use stowage_protocol::llrp::reader::Profile;
-use stowage_protocol::sorter_mqtt::SorterSettings;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use worker::Worker;
@@ -98,36 +91,15 @@ pub async fn run(settings: DemoSettings, stop: CancellationToken) -> Result<(), 
     let mut edge = load(&folder)?;
     // Held until the demo ends.
     let _lock = lock(&folder)?;
-    let parts = adapt(&mut edge, &folder, settings.port_base)?;
+    let plan = devices::plan(&mut edge, &folder, Ports::from(settings.port_base))?;
+    let gates = gates(&edge)?;
     let floor = Floor::open(&folder.join("floor.json"))?;
     let clock = Clock::start();
     let stage = Stage::new(clock, World::of_site(settings.seed, &edge.site));
-    // Readers, sorter and the rest tell nothing here that the edge doesn't say as well.
-    let (events, _) = Events::new(clock);
-
-    let port = TcpPort::listen("the reader", parts.llrp.address, events.clone()).await?;
-    let pty = Pty::open(Some(&parts.mercury.path))?;
-    let mut handhelds = Vec::new();
-    for handheld in parts.handhelds {
-        let store = folder.join(format!("{}.store", handheld.device));
-        handhelds.push((handheld, FileStore::open(&store).map_err(DeviceError::from)?));
-    }
-    broker::start(parts.broker)?;
-
-    tokio::spawn(llrp(
-        port,
-        Profile { impinj: true, ..Profile::fcc(2) },
-        stage.clone(),
-        parts.llrp.device,
-        events.clone(),
-        stop.clone(),
-    ));
-    let module = ModuleSettings { ports: 2, ..ModuleSettings::default() };
-    tokio::spawn(mercury(pty, module, stage.clone(), parts.mercury.device, events.clone(), stop.clone()));
-    let (induct, inductions) = mpsc::channel(16);
-    tokio::spawn(sorter(parts.sorter.0, parts.sorter.1, clock, inductions, events, stop.clone()));
+    let inductions = devices::start(plan.far, plan.broker, &stage, &stop).await?;
     let mut hands = Vec::new();
-    for (handheld, store) in handhelds {
+    for handheld in plan.handhelds {
+        let store = FileStore::open(&folder.join(format!("{}.store", handheld.device))).map_err(DeviceError::from)?;
         let (heard, events) = Events::new(clock);
         let (scan, scans) = mpsc::channel(64);
         tokio::spawn(Handheld::new(handheld, store, clock, heard).run(scans, stop.clone()));
@@ -136,13 +108,12 @@ pub async fn run(settings: DemoSettings, stop: CancellationToken) -> Result<(), 
     let (scan, worker_events) = hands.swap_remove(0);
 
     let (started, running) = oneshot::channel();
-    let script =
-        Script::new(settings.seed, edge.site.clone(), parts.gates, stage, floor, Worker::new(scan, worker_events));
+    let script = Script::new(settings.seed, edge.site.clone(), gates, stage, floor, Worker::new(scan, worker_events));
     let seed = settings.seed;
     let people = tokio::spawn(async move {
         let Ok(stowage::runtime::Running { page, .. }) = running.await else { return };
         narrator::welcome(page, &folder);
-        tokio::join!(narrator::narrate(page), parcels::run(page, seed, clock, induct), script.run());
+        tokio::join!(narrator::narrate(page), parcels::run(page, seed, clock, inductions), script.run());
     });
     let running = |running| {
         let _ = started.send(running);
@@ -186,27 +157,6 @@ fn load(folder: &Path) -> Result<Edge, DemoError> {
     load_edge(&edge).map_err(DemoError::Config)
 }
 
-/// What the demo starts beside the edge.
-struct Parts {
-    llrp: Llrp,
-    mercury: Mercury,
-    broker: SocketAddr,
-    sorter: (SorterLink, SorterSettings),
-    /// The first one works, the others lie in their cradles. At least one.
-    handhelds: Vec<HandheldSettings>,
-    gates: Gates,
-}
-
-struct Llrp {
-    device: DeviceIx,
-    address: SocketAddr,
-}
-
-struct Mercury {
-    device: DeviceIx,
-    path: PathBuf,
-}
-
 /// The doorways of the script.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gates {
@@ -218,88 +168,21 @@ pub(crate) struct Gates {
     store_reader: DeviceIx,
 }
 
-/// Turns the edge to our folder and ports, and says what it will look for there.
-fn adapt(edge: &mut Edge, folder: &Path, port_base: Option<u16>) -> Result<Parts, DemoError> {
-    let port = |usual: u16, offset: u16| port_base.map_or(usual, |base| base.saturating_add(offset));
-    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    edge.data = folder.to_owned();
-    edge.listen = local(port(edge.listen.port(), 0));
-    edge.scanners = local(port(edge.scanners.port(), 1));
-    let broker_port = port(1883, 3);
-    for follower in &mut edge.followers {
-        match &mut follower.kind {
-            FollowerKind::Jsonl { path } => *path = folder.join("facts.jsonl"),
-            FollowerKind::Mqtt { broker, .. } => {
-                "127.0.0.1".clone_into(&mut broker.host);
-                broker.port = broker_port;
-            }
-        }
-    }
-    let (mut llrp, mut mercury, mut sorter, mut handhelds) = (None, None, None, Vec::new());
-    for (index, device) in edge.devices.iter_mut().enumerate() {
-        let ix = DeviceIx(index as u16);
-        match &mut device.kind {
-            DeviceKind::Llrp(config::Llrp { host, port: reader_port, .. }) => {
-                "127.0.0.1".clone_into(host);
-                *reader_port = port(*reader_port, 2);
-                llrp = Some(Llrp { device: ix, address: local(*reader_port) });
-            }
-            DeviceKind::Mercury(config::Mercury { path, .. }) => {
-                *path = folder.join(format!("{}.tty", device.id));
-                mercury = Some(Mercury { device: ix, path: path.clone() });
-            }
-            DeviceKind::SorterMqtt(config::SorterMqtt { broker, chutes }) => {
-                "127.0.0.1".clone_into(&mut broker.host);
-                broker.port = broker_port;
-                let link = SorterLink {
-                    host: broker.host.clone(),
-                    port: broker_port,
-                    site: edge.site.code.clone(),
-                    id: device.id.clone(),
-                };
-                let span = stowage_base::Duration::from_millis;
-                let settings = SorterSettings {
-                    chutes: chutes.all.clone(),
-                    hospital: chutes.hospital.clone(),
-                    to_decision: span(1_500),
-                    to_chutes: span(1_000),
-                    between_chutes: span(500),
-                };
-                sorter = Some((link, settings));
-            }
-            DeviceKind::Scanner(scanner) => {
-                handhelds.push(HandheldSettings {
-                    device: device.id.clone(),
-                    key: *scanner.key.expose(),
-                    worker: stowage_base::code("ada").unwrap_or_default(),
-                    language: Language::English,
-                    edge: edge.scanners.to_string(),
-                });
-            }
-        }
-    }
-    if handhelds.is_empty() {
-        return Err(DemoError::Missing("device of kind scanner"));
-    }
+/// What the script needs to find at the site.
+fn gates(edge: &Edge) -> Result<Gates, DemoError> {
+    let site = &edge.site;
     for (serialised, missing) in [(true, "goods with tags"), (false, "goods without tags")] {
-        if !edge.site.skus.iter().any(|sku| sku.serialised == serialised) {
+        if !site.skus.iter().any(|sku| sku.serialised == serialised) {
             return Err(DemoError::Missing(missing));
         }
     }
-    let gate = |code: &str| edge.site.portals.iter().position(|portal| portal.code == code);
+    let gate = |code: &str| site.portals.iter().position(|portal| portal.code == code);
     let gate = |code| gate(code).map(|index| PortalIx(index as u16));
-    let mercury = mercury.ok_or(DemoError::Missing("device of kind mercury"))?;
-    let gates = Gates {
+    let store = gate("GATE-2").ok_or(DemoError::Missing("portal GATE-2"))?;
+    let at_store = site.read_points.iter().find(|point| point.portal.is_some_and(|(portal, _)| portal == store));
+    Ok(Gates {
         dock: gate("GATE-1").ok_or(DemoError::Missing("portal GATE-1"))?,
-        store: gate("GATE-2").ok_or(DemoError::Missing("portal GATE-2"))?,
-        store_reader: mercury.device,
-    };
-    Ok(Parts {
-        llrp: llrp.ok_or(DemoError::Missing("device of kind llrp"))?,
-        mercury,
-        broker: local(broker_port),
-        sorter: sorter.ok_or(DemoError::Missing("device of kind sorter-mqtt"))?,
-        handhelds,
-        gates,
+        store,
+        store_reader: at_store.ok_or(DemoError::Missing("reader at portal GATE-2"))?.device,
     })
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 const ROUTES: [&str; 4] = ["DE", "FR", "PL", "US"];
 
-pub(super) async fn run(page: SocketAddr, seed: u64, clock: Clock, induct: mpsc::Sender<SorterCommand>) {
+pub(super) async fn run(page: SocketAddr, seed: u64, clock: Clock, inductions: Vec<mpsc::Sender<SorterCommand>>) {
     let mut draw = ChaCha8Rng::seed_from_u64(seed ^ 0x5041_5243_454C);
     loop {
         tokio::time::sleep(Duration::from_millis(4_000 + u64::from(draw.next_u32() % 6_000))).await;
@@ -37,6 +37,7 @@ pub(super) async fn run(page: SocketAddr, seed: u64, clock: Clock, induct: mpsc:
             }
             _ => code(&label),
         };
+        let Some(induct) = inductions.get(draw.next_u32() as usize % inductions.len().max(1)) else { return };
         if induct.send(SorterCommand::Parcel { code: parcel }).await.is_err() {
             return;
         }

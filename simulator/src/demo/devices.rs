@@ -1,0 +1,147 @@
+//! The far end of each of the edge's devices, on this machine's ports and pseudo-terminals.
+
+use super::DemoError;
+use crate::broker;
+use crate::device::{Events, HandheldSettings, Pty, SorterCommand, SorterLink, Stage, TcpPort, llrp, mercury, sorter};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use stowage::config::{Broker, DeviceKind, Edge, FollowerKind};
+use stowage_base::Language;
+use stowage_core::site::DeviceIx;
+use stowage_mercury::ModuleSettings;
+use stowage_protocol::llrp::reader::Profile;
+use stowage_protocol::sorter_mqtt::SorterSettings;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// TCP ports on the loopback interface: the usual ones, or those from a base on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ports {
+    base: Option<u16>,
+}
+
+impl From<Option<u16>> for Ports {
+    fn from(base: Option<u16>) -> Self {
+        Self { base }
+    }
+}
+
+impl Ports {
+    /// The port of which `usual` is the usual number, `offset` ports from the base on.
+    fn at(self, usual: u16, offset: u16) -> SocketAddr {
+        let port = self.base.map_or(usual, |base| base.saturating_add(offset));
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    }
+}
+
+/// What is to be started beside the edge.
+pub(super) struct Plan {
+    pub(super) broker: SocketAddr,
+    pub(super) far: Vec<Far>,
+    /// The first one works, the others lie in their cradles. At least one.
+    pub(super) handhelds: Vec<HandheldSettings>,
+}
+
+/// The far end of a device.
+pub(super) enum Far {
+    Llrp { device: DeviceIx, address: SocketAddr, ports: u16 },
+    Mercury { device: DeviceIx, path: PathBuf, ports: u8 },
+    SorterMqtt { link: SorterLink, settings: SorterSettings },
+}
+
+/// Turns the edge to our folder and ports, and says what it will look for there.
+pub(super) fn plan(edge: &mut Edge, folder: &Path, ports: Ports) -> Result<Plan, DemoError> {
+    folder.clone_into(&mut edge.data);
+    edge.listen = ports.at(edge.listen.port(), 0);
+    edge.scanners = ports.at(edge.scanners.port(), 1);
+    let broker = ports.at(1883, 3);
+    for follower in &mut edge.followers {
+        match &mut follower.kind {
+            FollowerKind::Jsonl { path } => *path = folder.join("facts.jsonl"),
+            FollowerKind::Mqtt { broker: at, .. } => turn(at, broker),
+        }
+    }
+    let mut plan = Plan { broker, far: Vec::new(), handhelds: Vec::new() };
+    for (index, device) in edge.devices.iter_mut().enumerate() {
+        let ix = DeviceIx(index as u16);
+        match &mut device.kind {
+            DeviceKind::Llrp(llrp) => {
+                let address = ports.at(llrp.port, 2);
+                (llrp.host, llrp.port) = (address.ip().to_string(), address.port());
+                let ports = llrp.antennas.iter().map(|antenna| antenna.port).max().unwrap_or(1);
+                plan.far.push(Far::Llrp { device: ix, address, ports });
+            }
+            DeviceKind::Mercury(mercury) => {
+                mercury.path = folder.join(format!("{}.tty", device.id));
+                let ports = mercury.antennas.ports().iter().copied().max().unwrap_or(1);
+                plan.far.push(Far::Mercury { device: ix, path: mercury.path.clone(), ports });
+            }
+            DeviceKind::SorterMqtt(sorter) => {
+                turn(&mut sorter.broker, broker);
+                let (host, port) = (sorter.broker.host.clone(), sorter.broker.port);
+                let link = SorterLink { host, port, site: edge.site.code.clone(), id: device.id.clone() };
+                let span = stowage_base::Duration::from_millis;
+                let settings = SorterSettings {
+                    chutes: sorter.chutes.all.clone(),
+                    hospital: sorter.chutes.hospital.clone(),
+                    to_decision: span(1_500),
+                    to_chutes: span(1_000),
+                    between_chutes: span(500),
+                };
+                plan.far.push(Far::SorterMqtt { link, settings });
+            }
+            DeviceKind::Scanner(scanner) => plan.handhelds.push(HandheldSettings {
+                device: device.id.clone(),
+                key: *scanner.key.expose(),
+                worker: stowage_base::code("ada").unwrap_or_default(),
+                language: Language::English,
+                edge: edge.scanners.to_string(),
+            }),
+        }
+    }
+    if plan.handhelds.is_empty() {
+        return Err(DemoError::Missing("device of kind scanner"));
+    }
+    Ok(plan)
+}
+
+/// Turns a broker's address to ours.
+fn turn(broker: &mut Broker, to: SocketAddr) {
+    (broker.host, broker.port) = (to.ip().to_string(), to.port());
+}
+
+/// Starts the broker and every far end, until `stop`. Returns where each sorter takes parcels.
+///
+/// # Errors
+/// A port or pseudo-terminal that is not to be had.
+pub(super) async fn start(
+    far: Vec<Far>,
+    broker: SocketAddr,
+    stage: &Stage,
+    stop: &CancellationToken,
+) -> Result<Vec<mpsc::Sender<SorterCommand>>, DemoError> {
+    // The devices tell nothing here that the edge doesn't say as well.
+    let (events, _) = Events::new(stage.clock);
+    broker::start(broker)?;
+    let mut inductions = Vec::new();
+    for far in far {
+        let (stage, events, stop) = (stage.clone(), events.clone(), stop.clone());
+        match far {
+            Far::Llrp { device, address, ports } => {
+                let port = TcpPort::listen("the reader", address, events.clone()).await?;
+                let profile = Profile { impinj: true, ..Profile::fcc(ports) };
+                tokio::spawn(llrp(port, profile, stage, device, events, stop));
+            }
+            Far::Mercury { device, path, ports } => {
+                let settings = ModuleSettings { ports, ..ModuleSettings::default() };
+                tokio::spawn(mercury(Pty::open(Some(&path))?, settings, stage, device, events, stop));
+            }
+            Far::SorterMqtt { link, settings } => {
+                let (induct, parcels) = mpsc::channel(16);
+                tokio::spawn(sorter(link, settings, stage.clock, parcels, events, stop));
+                inductions.push(induct);
+            }
+        }
+    }
+    Ok(inductions)
+}
