@@ -3,5 +3,6 @@
 //! Bytes and a time go in, values and bytes come out. Where Stowage simulates a device, its end lives here too.
 
 pub mod llrp;
+pub mod modbus;
 pub mod sorter;
 pub mod sorter_mqtt;
