@@ -17,7 +17,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use stowage::config::load_scenario;
+use stowage::config::{Broker, Secret, load_scenario};
 use stowage_base::{Code, Duration, Epc, Language, code};
 use stowage_core::site::{DeviceIx, ZoneIx};
 use stowage_link::EnrolmentKey;
@@ -126,13 +126,36 @@ struct RadioArgs {
 }
 
 #[derive(Debug, Args)]
-struct SorterArgs {
+struct BrokerArgs {
     /// Host of the MQTT broker
     #[arg(long, default_value = "127.0.0.1")]
     host: String,
-    /// Its port
-    #[arg(long, default_value_t = 1883)]
-    port: u16,
+    /// Its port; 1883 if left out, 8883 with TLS
+    #[arg(long)]
+    port: Option<u16>,
+    /// User at the broker
+    #[arg(long, requires = "password")]
+    user: Option<String>,
+    /// The user's password
+    #[arg(long, requires = "user")]
+    password: Option<String>,
+    /// Speak TLS; a PEM file with the certificates of who may vouch for the broker
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+}
+
+impl BrokerArgs {
+    fn broker(self) -> Broker {
+        let Self { host, port, user, password, tls_ca } = self;
+        let port = port.unwrap_or(if tls_ca.is_some() { 8883 } else { 1883 });
+        Broker { host, port, login: user.zip(password.map(Secret::new)), ca: tls_ca }
+    }
+}
+
+#[derive(Debug, Args)]
+struct SorterArgs {
+    #[command(flatten)]
+    broker: BrokerArgs,
     /// The site's code
     #[arg(long, default_value = "demo", value_parser = short)]
     site: Code,
@@ -295,7 +318,7 @@ async fn run(kind: DeviceKind, clock: Clock, events: Events, stop: CancellationT
             mercury(pty, settings, stage, READER, events, stop).await;
         }
         DeviceKind::SorterMqtt(args) => {
-            let SorterArgs { host, port, site, id, chutes, hospital, .. } = args;
+            let SorterArgs { broker, site, id, chutes, hospital, .. } = args;
             let span = |millis: u32| Duration::from_millis(millis.into());
             let settings = SorterSettings {
                 chutes,
@@ -305,7 +328,8 @@ async fn run(kind: DeviceKind, clock: Clock, events: Events, stop: CancellationT
                 between_chutes: span(args.between_chutes_ms),
             };
             let commands = commands::<SorterCommand>(&events);
-            sorter(SorterLink { host, port, site, id }, settings, clock, commands, events, stop).await;
+            let link = SorterLink { broker: broker.broker(), site, id };
+            sorter(link, settings, clock, commands, events, stop).await;
         }
         DeviceKind::Scanner(args) => {
             let ScannerArgs { device, key, edge, store, language, worker } = args;

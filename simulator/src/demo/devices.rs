@@ -78,8 +78,8 @@ pub(super) fn plan(edge: &mut Edge, folder: &Path, ports: Ports) -> Result<Plan,
             }
             DeviceKind::SorterMqtt(sorter) => {
                 turn(&mut sorter.broker, broker);
-                let (host, port) = (sorter.broker.host.clone(), sorter.broker.port);
-                let link = SorterLink { host, port, site: edge.site.code.clone(), id: device.id.clone() };
+                let (broker, site) = (sorter.broker.clone(), edge.site.code.clone());
+                let link = SorterLink { broker, site, id: device.id.clone() };
                 let span = stowage_base::Duration::from_millis;
                 let settings = SorterSettings {
                     chutes: sorter.chutes.all.clone(),

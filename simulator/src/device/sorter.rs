@@ -1,14 +1,14 @@
 //! The smart sorter at an MQTT broker.
 
 use super::{Client, Clock, Event, Events};
-use rumqttc::{
-    AsyncClient, ConnectReturnCode, Event as Mqtt, EventLoop, LastWill, MqttOptions, NetworkOptions, Packet, QoS,
-};
+use rumqttc::{AsyncClient, ConnectReturnCode, Event as Mqtt, EventLoop, LastWill, Packet, QoS};
 use serde::Deserialize;
 use std::time::Duration;
+use stowage::config::Broker;
+use stowage::mqtt;
 use stowage_base::{Code, Timestamp};
 use stowage_protocol::sorter::Run;
-use stowage_protocol::sorter_mqtt::{Delivery, LAST_WILL, PAYLOAD_MAX, STATE, Sorter, SorterSettings, TO_SORTER};
+use stowage_protocol::sorter_mqtt::{Delivery, LAST_WILL, STATE, Sorter, SorterSettings, TO_SORTER};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -21,10 +21,8 @@ const WAITING_MAX: usize = 256;
 /// The way to the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SorterLink {
-    /// Host name or address of the broker.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
+    /// The broker.
+    pub broker: Broker,
     /// The site's code.
     pub site: Code,
     /// The sorter's id.
@@ -81,7 +79,10 @@ pub async fn sorter(
     let boot = (clock.now().micros() / 1_000_000) as u32;
     let mut machine = Machine { sorter: Sorter::new(settings).with_boot(boot), clock, events, violations: 0 };
     loop {
-        let (client, eventloop) = client(&link, &base);
+        let (client, eventloop) = match client(&link, &base) {
+            Ok(client) => client,
+            Err(why) => return machine.events.tell(Event::Error(why)),
+        };
         let (tell, mut news) = mpsc::channel(WAITING_MAX);
         // In a task of its own: a poll that is dropped half done loses messages.
         let polling = tokio::spawn(poll(client.clone(), eventloop, base.clone(), tell));
@@ -134,17 +135,11 @@ pub async fn sorter(
     }
 }
 
-fn client(link: &SorterLink, base: &str) -> (AsyncClient, EventLoop) {
-    let mut options = MqttOptions::new(format!("{}-{}", link.site, link.id), &link.host, link.port);
-    options
-        .set_keep_alive(Duration::from_secs(5))
-        .set_max_packet_size(2 * PAYLOAD_MAX, 2 * PAYLOAD_MAX)
-        .set_last_will(LastWill::new(format!("{base}{STATE}"), LAST_WILL, QoS::AtLeastOnce, true));
-    let (client, mut eventloop) = AsyncClient::new(options, WAITING_MAX);
-    let mut network = NetworkOptions::new();
-    network.set_tcp_nodelay(true);
-    eventloop.set_network_options(network);
-    (client, eventloop)
+fn client(link: &SorterLink, base: &str) -> Result<(AsyncClient, EventLoop), String> {
+    let mut options = mqtt::options(&link.broker, &format!("{}-{}", link.site, link.id))?;
+    options.set_keep_alive(Duration::from_secs(5));
+    options.set_last_will(LastWill::new(format!("{base}{STATE}"), LAST_WILL, QoS::AtLeastOnce, true));
+    Ok(mqtt::client(options, WAITING_MAX))
 }
 
 async fn poll(client: AsyncClient, mut eventloop: EventLoop, base: String, tell: mpsc::Sender<News>) {
@@ -212,6 +207,7 @@ mod tests {
     use super::*;
     use crate::broker;
     use crate::device::Told;
+    use rumqttc::MqttOptions;
     use std::net::TcpListener;
     use stowage_base::code;
     use stowage_protocol::sorter::End;
@@ -258,7 +254,8 @@ mod tests {
         let (events, mut told) = Events::new(clock);
         let (give, commands) = mpsc::channel(4);
         let stop = CancellationToken::new();
-        let link = SorterLink { host: "127.0.0.1".into(), port: free.port(), site: short("s"), id: short("i") };
+        let broker = Broker { host: "127.0.0.1".into(), port: free.port(), ..Broker::default() };
+        let link = SorterLink { broker, site: short("s"), id: short("i") };
         let running = tokio::spawn(sorter(link, settings, clock, commands, events, stop.clone()));
         assert_eq!(told.recv().await.expect("it runs").event, Event::Client(Client::Connected));
 

@@ -2,7 +2,7 @@
 
 use super::device::{self, Device, Devices};
 use super::read::{File, Found, Names, Section};
-use super::url::{self, Broker};
+use super::url::Broker;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -156,8 +156,8 @@ fn followers(root: &mut Section<'_>, beside: &impl Fn(&str) -> PathBuf) -> Vec<F
                 ("jsonl", FollowerKind::Jsonl { path: beside(&path.value) })
             }
             Kind::Mqtt => {
-                section.require(&[("url", "mqtt://HOST or mqtt://USER:PASSWORD@HOST:PORT")]);
-                let broker = device::url(&mut section, url::mqtt).unwrap_or_default();
+                section.require(&[("url", "mqtt://HOST or mqtts://USER:PASSWORD@HOST:PORT")]);
+                let broker = device::broker(&mut section);
                 let prefix = section.text("prefix");
                 if let Some(prefix) = &prefix
                     && (prefix.value.is_empty() || prefix.value.contains(['#', '+', '\0']))

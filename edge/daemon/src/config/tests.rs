@@ -193,6 +193,28 @@ fn no_secret_is_ever_shown() {
 }
 
 #[test]
+fn a_broker_with_tls_needs_to_be_vouched_for() {
+    let faults = |device: &str, follower: &str| {
+        let folder = copy(
+            &[
+                ("url = \"mqtt://127.0.0.1:1883\" # mqtt", &format!("{device} # mqtt")),
+                ("url = \"mqtt://127.0.0.1:1883\"\nprefix", &format!("{follower}\nprefix")),
+            ],
+            &[],
+        );
+        std::fs::write(folder.path().join("empty.pem"), "no certificate").expect("the folder is ours");
+        load_edge(&folder.path().join("edge.toml")).map(|_| ()).expect_err("two faults").to_string()
+    };
+    let said = faults("url = \"mqtts://edge:hunter2@broker\"", "url = \"mqtt://broker\"\nca = \"ca.pem\"");
+    assert!(said.contains("device[2].url \"mqtts://…@broker\": wants to know whom to trust: give `ca`"), "{said}");
+    assert!(said.contains("follower[1].ca \"ca.pem\": is for TLS: give mqtts:// as url"), "{said}");
+    let said =
+        faults("url = \"mqtts://broker\"\nca = \"missing.pem\"", "url = \"mqtts://broker:8884\"\nca = \"empty.pem\"");
+    assert!(said.contains("device[2].ca \"missing.pem\": can't be read: No such file"), "{said}");
+    assert!(said.contains("follower[1].ca \"empty.pem\": has no certificate in it"), "{said}");
+}
+
+#[test]
 fn broken_syntax_ends_a_file_with_line_and_column() {
     let folder = copy(&[("kind = \"edge\"", "kind = \"edge")], &[]);
     let Err(faults) = load_edge(&folder.path().join("edge.toml")) else { panic!("accepted") };

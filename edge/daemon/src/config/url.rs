@@ -13,6 +13,8 @@ pub struct Broker {
     pub port: u16,
     /// Name and password, where the broker wants them.
     pub login: Option<(String, Secret<String>)>,
+    /// The PEM file of the authorities that may vouch for the broker: it speaks TLS. `None`: it doesn't.
+    pub ca: Option<PathBuf>,
 }
 
 /// `llrp://HOST[:PORT]`.
@@ -21,9 +23,15 @@ pub(super) fn llrp(url: &str) -> Result<(String, u16), String> {
     host_port(rest, 5084).map_err(|why| format!("{why}; LLRP readers listen on port 5084"))
 }
 
-/// `mqtt://[USER:PASSWORD@]HOST[:PORT]`; `%XX` stands for an octet of name or password.
-pub(super) fn mqtt(url: &str) -> Result<Broker, String> {
-    let rest = url.strip_prefix("mqtt://").ok_or("not a broker's URL: give mqtt://HOST or mqtt://HOST:PORT")?;
+/// `mqtt://[USER:PASSWORD@]HOST[:PORT]`, or `mqtts://` with TLS, which is returned beside; `%XX` stands for an octet of
+/// name or password.
+pub(super) fn mqtt(url: &str) -> Result<(Broker, bool), String> {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let (tls, default) = match scheme {
+        "mqtt" => (false, 1883),
+        "mqtts" => (true, 8883),
+        _ => return Err("not a broker's URL: give mqtt://HOST or mqtt://HOST:PORT, or mqtts://HOST with TLS".into()),
+    };
     let (login, rest) = match rest.rsplit_once('@') {
         None => (None, rest),
         Some((login, rest)) => {
@@ -32,8 +40,12 @@ pub(super) fn mqtt(url: &str) -> Result<Broker, String> {
             (Some((plain(user)?, Secret::new(plain(password)?))), rest)
         }
     };
-    let (host, port) = host_port(rest, 1883).map_err(|why| format!("{why}; MQTT brokers listen on port 1883"))?;
-    Ok(Broker { host, port, login })
+    let (host, port) = host_port(rest, default)
+        .map_err(|why| format!("{why}; MQTT brokers listen on port {default}{}", if tls { " for TLS" } else { "" }))?;
+    if tls && host.contains(':') {
+        return Err("no certificate can be checked against an IPv6 address here: give the broker's host name".into());
+    }
+    Ok((Broker { host, port, login, ca: None }, tls))
 }
 
 /// `serial:///dev/FILE[?baud=RATE]`.
@@ -124,12 +136,15 @@ mod tests {
 
     #[test]
     fn brokers_with_and_without_login() {
-        let broker = mqtt("mqtt://edge:p%40ss%3Aword@broker:1884").expect("well formed");
+        let (broker, tls) = mqtt("mqtt://edge:p%40ss%3Aword@broker:1884").expect("well formed");
+        assert!(!tls);
         let (user, password) = broker.login.clone().expect("given");
         assert_eq!((broker.host.as_str(), broker.port, user.as_str()), ("broker", 1884, "edge"));
         assert_eq!(password.expose(), "p@ss:word");
         assert!(!format!("{broker:?}").contains("p@ss"), "{broker:?}");
-        assert_eq!(mqtt("mqtt://127.0.0.1").map(|broker| broker.port), Ok(1883));
+        assert_eq!(mqtt("mqtt://127.0.0.1").map(|(broker, tls)| (broker.port, tls)), Ok((1883, false)));
+        assert_eq!(mqtt("mqtts://127.0.0.1").map(|(broker, tls)| (broker.port, tls)), Ok((8883, true)));
+        assert!(mqtt("mqtts://[::1]").is_err(), "no name");
         assert!(mqtt("mqtt://edge@broker").is_err(), "no password");
         assert!(mqtt("mqtt://edge:%4@broker").is_err(), "half an escape");
     }

@@ -139,6 +139,7 @@ impl Sorter {
                                 session.receive(now, topic, &payload, &mut self.sink(Some(&connection), waiting));
                             }
                         }
+                        Some(Happened::TooLong(what)) => self.port.tell(DeviceEvent::Malformed { count: 1, what }),
                         Some(Happened::Acknowledged) => {}
                         Some(Happened::Over(why)) => return Some(why),
                         None => return Some("the connection ended".into()),

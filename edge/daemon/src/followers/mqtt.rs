@@ -5,8 +5,10 @@
 //! cursor again.
 
 use super::{Destination, Feed};
+use crate::config::Broker;
 use crate::journal::{Key, Recorded};
-use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS};
+use crate::mqtt;
+use rumqttc::{AsyncClient, Event, EventLoop, Outgoing, Packet, QoS};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fs::{self, File};
@@ -20,21 +22,14 @@ use tokio::time::Instant;
 /// How many facts are out without an acknowledgement at most.
 const WINDOW: usize = 64;
 
-/// The largest packet, in octets. The library's own limit of 10 KiB would stop it for good at a larger fact.
-const PACKET_MAX: usize = 1 << 20;
-
 /// How often the cursor is written down; a restart repeats at most what this time brought.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 /// Which broker, and what the topics begin with.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MqttSettings {
-    /// Host name or address.
-    pub host: String,
-    /// Port, mostly 1883.
-    pub port: u16,
-    /// User name and password, where the broker wants them.
-    pub login: Option<(String, String)>,
+    /// The broker.
+    pub broker: Broker,
     /// The client's id: one of its own for each edge.
     pub client_id: String,
     /// What the topics begin with, without a slash at the end.
@@ -44,7 +39,7 @@ pub struct MqttSettings {
 /// Without the password.
 impl std::fmt::Debug for MqttSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} at {}:{} as {}", self.prefix, self.host, self.port, self.client_id)
+        write!(f, "{} at {}:{} as {}", self.prefix, self.broker.host, self.broker.port, self.client_id)
     }
 }
 
@@ -65,22 +60,10 @@ impl MqttMirror {
         Self { settings, path: cursor.to_owned(), window: Window::default(), saved: Key::START }
     }
 
-    fn options(&self) -> MqttOptions {
-        let MqttSettings { host, port, login, client_id, .. } = &self.settings;
-        let mut options = MqttOptions::new(client_id, host, *port);
-        options.set_clean_session(true).set_keep_alive(Duration::from_secs(10));
-        options.set_inflight(WINDOW as u16).set_max_packet_size(PACKET_MAX, PACKET_MAX);
-        if let Some((user, password)) = login {
-            options.set_credentials(user, password);
-        }
-        options
-    }
-
     /// Hands a fact to the client; true if it is too large for any packet and was left out.
     fn publish(&mut self, client: &AsyncClient, fact: &Recorded) -> Result<bool, String> {
         let (topic, payload) = self.render(fact);
-        // The fixed header, the topic's length and the packet's id take 9 octets at most.
-        let too_large = topic.len() + payload.len() + 9 > PACKET_MAX;
+        let too_large = topic.len() + payload.len() > mqtt::MESSAGE_MAX;
         if too_large {
             self.window.skip(fact.key);
         } else {
@@ -101,7 +84,7 @@ impl MqttMirror {
     }
 
     fn trouble(&self, error: impl std::fmt::Display) -> String {
-        format!("broker {}:{}: {error}", self.settings.host, self.settings.port)
+        format!("broker {}:{}: {error}", self.settings.broker.host, self.settings.broker.port)
     }
 }
 
@@ -123,12 +106,15 @@ impl Destination for MqttMirror {
 
     async fn follow(&mut self, feed: &mut Feed, cursor: Key) -> Result<Infallible, String> {
         self.window = Window { cursor, out: VecDeque::new() };
-        let (client, events) = AsyncClient::new(self.options(), WINDOW);
+        let MqttSettings { broker, client_id, .. } = &self.settings;
+        let mut options = mqtt::options(broker, client_id).map_err(|why| self.trouble(why))?;
+        options.set_keep_alive(Duration::from_secs(10)).set_inflight(WINDOW as u16);
+        let (client, events) = mqtt::client(options, WINDOW);
         let (say, mut heard) = unbounded_channel();
         // Polled by a task of its own, never dropped halfway: the library would lose what it is about to send. The set
         // ends the task when this function ends.
         let mut polling = JoinSet::new();
-        polling.spawn(poll(events, say));
+        polling.spawn(poll(events, broker.clone(), say));
         let mut save_at = Instant::now();
         loop {
             let room = WINDOW - self.window.out.len();
@@ -172,14 +158,14 @@ enum Heard {
     Lost(String),
 }
 
-async fn poll(mut events: EventLoop, say: UnboundedSender<Heard>) {
+async fn poll(mut events: EventLoop, broker: Broker, say: UnboundedSender<Heard>) {
     loop {
         let heard = match events.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(_))) => Heard::Connected,
             Ok(Event::Incoming(Packet::PubAck(ack))) => Heard::Acknowledged(ack.pkid),
             Ok(Event::Outgoing(Outgoing::Publish(id))) => Heard::Sent(id),
             Ok(_) => continue,
-            Err(error) => Heard::Lost(error.to_string()),
+            Err(error) => Heard::Lost(mqtt::words(&error, &broker)),
         };
         let lost = matches!(heard, Heard::Lost(_));
         if say.send(heard).is_err() || lost {
@@ -267,7 +253,7 @@ mod tests {
     use super::super::Standing;
     use super::super::testing::{Edge, until};
     use super::*;
-    use rumqttc::{Client, SubscribeFilter};
+    use rumqttc::{Client, MqttOptions, SubscribeFilter};
     use std::io::Read;
     use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
     use std::process::{Child, Command, Stdio};
@@ -309,7 +295,7 @@ mod tests {
         /// Topic and payload of whatever comes under the prefix from now on.
         fn subscribe(&self) -> Receiver<(String, String)> {
             let mut options = MqttOptions::new("witness", "127.0.0.1", self.port);
-            options.set_max_packet_size(PACKET_MAX, PACKET_MAX);
+            options.set_max_packet_size(1 << 20, 1 << 20);
             let (client, mut connection) = Client::new(options, 10);
             let filter = SubscribeFilter::new(format!("{PREFIX}/#"), QoS::AtLeastOnce);
             client.subscribe_many([filter]).expect("asks");
@@ -363,8 +349,8 @@ mod tests {
     }
 
     fn mirror(edge: &Edge, port: u16) -> MqttMirror {
-        let (host, client_id, prefix) = ("127.0.0.1".to_owned(), "mirror".to_owned(), PREFIX.to_owned());
-        let settings = MqttSettings { host, port, login: None, client_id, prefix };
+        let broker = Broker { host: "127.0.0.1".to_owned(), port, ..Broker::default() };
+        let settings = MqttSettings { broker, client_id: "mirror".to_owned(), prefix: PREFIX.to_owned() };
         MqttMirror::new(settings, &edge.dir.path().join("mqtt.cursor"))
     }
 
@@ -465,15 +451,15 @@ mod tests {
     #[test]
     fn a_fact_that_fits_in_no_packet_is_left_out_and_holds_up_nobody() {
         let mut mirror = mirror(&Edge::new(), 1);
-        let (client, _events) = AsyncClient::new(mirror.options(), WINDOW);
+        let (client, _events) = AsyncClient::new(MqttOptions::new("mirror", "127.0.0.1", 1), WINDOW);
         let fact = |seq, octets| Recorded {
             key: Key { epoch: 1, seq },
             kind: "device.up".to_owned(),
             line: "x".repeat(octets),
         };
         let topic = "stowage/test/facts/device.up".len();
-        assert_eq!(mirror.publish(&client, &fact(1, PACKET_MAX - topic - 8)), Ok(true));
-        assert_eq!(mirror.publish(&client, &fact(2, PACKET_MAX - topic - 9)), Ok(false));
+        assert_eq!(mirror.publish(&client, &fact(1, mqtt::MESSAGE_MAX + 1 - topic)), Ok(true));
+        assert_eq!(mirror.publish(&client, &fact(2, mqtt::MESSAGE_MAX - topic)), Ok(false));
         assert_eq!((mirror.window.advance(), mirror.window.last().seq), (1, 2));
     }
 

@@ -162,9 +162,7 @@ fn follow(edge: &Edge, bell: &Bell) -> Result<Vec<Follower>, OpenError> {
         FollowerKind::Jsonl { path } => Follower::start(&follower.id, &edge.data, bell, JsonLines::new(path)),
         FollowerKind::Mqtt { broker, prefix } => {
             let settings = MqttSettings {
-                host: broker.host.clone(),
-                port: broker.port,
-                login: broker.login.as_ref().map(|(user, password)| (user.clone(), password.expose().clone())),
+                broker: broker.clone(),
                 client_id: format!("stowage-{}-{}", edge.site.code, follower.id),
                 prefix: prefix.clone(),
             };

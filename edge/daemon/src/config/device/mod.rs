@@ -11,6 +11,8 @@ pub use scanner::Scanner;
 pub use sorter_mqtt::{Chutes, SorterMqtt};
 
 use super::read::{At, Names, Section};
+use super::url::{self, Broker};
+use crate::tls;
 use std::collections::BTreeMap;
 use stowage_base::Code;
 use stowage_core::site;
@@ -139,6 +141,41 @@ pub(super) fn read(root: &mut Section<'_>) -> Devices {
         devices.list.push((id.value, kind));
     }
     devices
+}
+
+/// The broker that a section's `url` and `ca` name.
+pub(super) fn broker(section: &mut Section<'_>) -> Broker {
+    let file = section.file;
+    let url = section.url("url");
+    let ca = section.text("ca");
+    let Some(url) = url else { return Broker::default() };
+    let (broker, tls) = match url::mqtt(&url.value) {
+        Ok(read) => read,
+        Err(message) => {
+            file.fault(&url.at, message);
+            return Broker::default();
+        }
+    };
+    let ca = match (ca, tls) {
+        (None, false) => None,
+        (None, true) => {
+            let mend = "wants to know whom to trust: give `ca`, the PEM file with the certificate of the authority that made the broker's";
+            file.fault(&url.at, mend);
+            None
+        }
+        (Some(ca), false) => {
+            file.fault(&ca.at, "is for TLS: give mqtts:// as url, or leave it out");
+            None
+        }
+        (Some(ca), true) => {
+            let path = file.path.parent().unwrap_or(&file.path).join(&ca.value);
+            if let Err(why) = tls::client(&path) {
+                file.fault(&ca.at, why.to_string());
+            }
+            Some(path)
+        }
+    };
+    Broker { ca, ..broker }
 }
 
 /// The `url` of a section, as `parse` understands it.

@@ -1,8 +1,8 @@
 //! A smart sorter over MQTT.
 
-use super::url;
+use super::broker;
 use crate::config::read::{Names, Section};
-use crate::config::url::{Broker, mqtt};
+use crate::config::url::Broker;
 use stowage_base::Code;
 
 /// A sorter that speaks Stowage's JSON contract over MQTT.
@@ -25,11 +25,11 @@ pub struct Chutes {
 
 pub(super) fn read(section: &mut Section<'_>) -> SorterMqtt {
     section.require(&[
-        ("url", "mqtt://HOST or mqtt://USER:PASSWORD@HOST:PORT"),
+        ("url", "mqtt://HOST or mqtts://USER:PASSWORD@HOST:PORT"),
         ("chutes", "the chutes' codes"),
         ("hospital", "the chute for problems, one of chutes"),
     ]);
-    SorterMqtt { broker: url(section, mqtt).unwrap_or_default(), chutes: chutes(section) }
+    SorterMqtt { broker: broker(section), chutes: chutes(section) }
 }
 
 /// A sorter's `chutes` and its `hospital` among them.
