@@ -46,7 +46,7 @@ pub(super) struct Plan {
 pub(super) enum Far {
     Llrp { device: DeviceIx, address: SocketAddr, ports: u16 },
     Mercury { device: DeviceIx, path: PathBuf, ports: u8 },
-    SorterMqtt { link: SorterLink, settings: SorterSettings },
+    SorterMqtt { link: Box<SorterLink>, settings: SorterSettings },
 }
 
 /// Turns the edge to our folder and ports, and says what it will look for there.
@@ -79,7 +79,7 @@ pub(super) fn plan(edge: &mut Edge, folder: &Path, ports: Ports) -> Result<Plan,
             DeviceKind::SorterMqtt(sorter) => {
                 turn(&mut sorter.broker, broker);
                 let (broker, site) = (sorter.broker.clone(), edge.site.code.clone());
-                let link = SorterLink { broker, site, id: device.id.clone() };
+                let link = Box::new(SorterLink { broker, site, id: device.id.clone() });
                 let span = stowage_base::Duration::from_millis;
                 let settings = SorterSettings {
                     chutes: sorter.chutes.all.clone(),
@@ -105,9 +105,9 @@ pub(super) fn plan(edge: &mut Edge, folder: &Path, ports: Ports) -> Result<Plan,
     Ok(plan)
 }
 
-/// Turns a broker's address to ours.
+/// Turns to our broker, which knows neither users nor TLS.
 fn turn(broker: &mut Broker, to: SocketAddr) {
-    (broker.host, broker.port) = (to.ip().to_string(), to.port());
+    *broker = Broker { host: to.ip().to_string(), port: to.port(), login: None, ca: None };
 }
 
 /// Starts the broker and every far end, until `stop`. Returns where each sorter takes parcels.
@@ -138,7 +138,7 @@ pub(super) async fn start(
             }
             Far::SorterMqtt { link, settings } => {
                 let (induct, parcels) = mpsc::channel(16);
-                tokio::spawn(sorter(link, settings, stage.clock, parcels, events, stop));
+                tokio::spawn(sorter(*link, settings, stage.clock, parcels, events, stop));
                 inductions.push(induct);
             }
         }
