@@ -6,3 +6,4 @@ pub mod llrp;
 pub mod modbus;
 pub mod sorter;
 pub mod sorter_mqtt;
+pub mod vda5050;
