@@ -83,3 +83,45 @@ fn mercury_frames_are_decoded_as_the_vectors_say() {
     assert!(agree > 0);
     println!("{agree} frames agree");
 }
+
+#[test]
+fn messages_of_smart_readers_are_decoded_as_the_vectors_say() {
+    let Some(folder) = vectors() else { return };
+    let vectors = lines(&folder, "reader-mqtt/messages.jsonl");
+    for vendor in ["impinj", "zebra"] {
+        let vectors: Vec<&Value> = vectors.iter().filter(|vector| vector["vendor"] == vendor).collect();
+        let inputs: Vec<String> = vectors
+            .iter()
+            .map(|vector| vector["text"].as_str().map_or_else(|| vector["message"].to_string(), str::to_owned))
+            .collect();
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let answers = decode(&["reader-mqtt", "--vendor", vendor], &inputs);
+        for (vector, answer) in vectors.iter().zip(&answers) {
+            let expect = &vector["expect"];
+            if expect["error_or_ignored"] == true {
+                assert!(answer["error"]["reason"].is_string() && answer["error"]["position"].is_u64(), "{answer}");
+                continue;
+            }
+            let (reads, events) = (&answer["reads"], &answer["events"]);
+            let alone = [expect.clone()];
+            let tags = expect["batch"].as_array().map_or(&alone[..], Vec::as_slice);
+            for (at, tag) in tags.iter().enumerate().filter(|(_, tag)| tag["epc_hex"].is_string()) {
+                for (member, right) in tag.as_object().expect("an object") {
+                    let told = &reads[at][member];
+                    let same = told == right || (right.is_f64() || told.is_f64()) && told.as_f64() == right.as_f64();
+                    assert!(same, "{member} of {vector}: {answer}");
+                }
+            }
+            for member in ["status", "connected", "antenna", "lost", "matches", "ok"] {
+                if expect["epc_hex"].is_null() && !expect[member].is_null() {
+                    assert_eq!(events[0][member], expect[member], "{vector}: {answer}");
+                }
+            }
+            if vector["channel"] == "control command" {
+                assert_eq!(events[0]["kind"], "command", "{answer}");
+                assert_eq!(events[0]["command_id"], vector["message"]["command_id"]);
+            }
+        }
+        println!("{} messages of {vendor} agree", vectors.len());
+    }
+}

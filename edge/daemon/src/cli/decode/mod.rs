@@ -4,6 +4,7 @@ mod epc;
 mod llrp;
 mod mercury;
 mod pcap;
+mod reader_mqtt;
 
 use super::Error;
 use super::output::Output;
@@ -17,6 +18,7 @@ pub(super) enum Command {
     Epc(Input),
     Llrp(llrp::Args),
     Mercury(mercury::Args),
+    ReaderMqtt(reader_mqtt::Args),
 }
 
 /// Where the octets come from.
@@ -60,6 +62,7 @@ pub(super) fn run(command: &Command, stdin: &mut dyn Read, out: &mut Output<'_>)
         Command::Epc(input) => input.lines(stdin, |line| Ok(out.line(&epc::decode(line))?)),
         Command::Llrp(args) => llrp::run(args, stdin, out),
         Command::Mercury(args) => mercury::run(args, stdin, out),
+        Command::ReaderMqtt(args) => reader_mqtt::run(args, stdin, out),
     }
 }
 
