@@ -5,6 +5,7 @@
 pub mod impinj_iot;
 pub mod llrp;
 pub mod modbus;
+pub mod modbus_sorter;
 pub mod reader_mqtt;
 pub mod sorter;
 pub mod sorter_mqtt;

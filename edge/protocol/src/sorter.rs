@@ -1,5 +1,7 @@
 //! What every sorter's session tells and takes, whatever its machine speaks.
 
+pub(crate) mod belt;
+
 use serde::{Deserialize, Serialize};
 use stowage_base::{Code, Timestamp};
 
