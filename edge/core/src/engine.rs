@@ -7,7 +7,7 @@
 use crate::commit::{Batch, Chain, Entry, Stored};
 use crate::fact::{Body, DeviceChanged, ParcelAnnounced, ScannerResumed, Started};
 use crate::identity;
-use crate::input::{DeviceEvent, Effect, Input, Reply, SorterEvent};
+use crate::input::{Belt, DeviceEvent, Effect, Input, Reply, SorterEvent};
 use crate::ledger;
 use crate::presence::{Decision, Outcome, Presence};
 use crate::reconcile;
@@ -35,6 +35,8 @@ struct DeviceLive {
     malformed: u64,
     downs: u64,
     last_error: Option<String>,
+    /// Of a sorter that has told it.
+    belt: Option<Belt>,
 }
 
 /// What has passed a portal since the start.
@@ -285,9 +287,18 @@ impl Engine {
             );
         } else if self.now < deadline + OUTCOME_WAIT {
             self.deadlines.insert((deadline + OUTCOME_WAIT, id.to_owned()));
+        } else if self.stands(&command.target) {
+            // Whatever lies on it goes on with it.
+            self.deadlines.insert((self.now + OUTCOME_WAIT, id.to_owned()));
         } else {
             sorting::missed(&mut self.recorder, &self.site, self.now, id, "the sorter told no outcome");
         }
+    }
+
+    /// Whether the sorter is there and its belt stands.
+    fn stands(&self, sorter: &str) -> bool {
+        let live = self.site.device_coded(sorter).map(|ix| &self.devices[usize::from(ix.0)]);
+        live.is_some_and(|live| live.up && live.belt.is_some_and(|belt| belt != Belt::Running))
     }
 
     fn reconcile(&mut self, now: Timestamp) {
@@ -464,6 +475,11 @@ impl Engine {
                 // A repeat may come while the first one's facts are still under way: it waits for the newest.
                 self.hold(self.recorder.seq(), Effect::Recorded { sorter, boot, item });
             }
+            SorterEvent::Belt(belt) => {
+                if self.devices[usize::from(sorter.0)].belt.replace(belt) != Some(belt) {
+                    sorting::belt(recorder, site, now, &code, belt);
+                }
+            }
             SorterEvent::Full { chute, full: true } => drop(self.full_chutes.insert((sorter, chute))),
             SorterEvent::Full { chute, full: false } => drop(self.full_chutes.remove(&(sorter, chute))),
         }
@@ -608,6 +624,7 @@ impl Engine {
             malformed: live.malformed,
             downs: live.downs,
             last_error: live.last_error.clone(),
+            belt: live.belt,
         });
         View {
             at: now,

@@ -1,5 +1,6 @@
 //! Facts: the durable domain events, one JSON object each.
 
+use crate::input::{Belt, SortOutcome};
 use serde::{Deserialize, Serialize};
 use stowage_base::{Code, Epc, Intent, Timestamp, Verdict};
 
@@ -249,6 +250,30 @@ pub struct CommandStep {
     pub command: String,
     /// The chute that the machine reports, where it does.
     pub chute: Option<Code>,
+    /// How the item ended, where the machine has told it with this step.
+    pub outcome: Option<SortOutcome>,
+}
+
+/// A sorter told the end of an item whose command was over before: refused, or not sent in time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParcelEnded {
+    /// The command that was over.
+    pub command: String,
+    /// The sorter.
+    pub sorter: Code,
+    /// Where it lies, where the sorter knows.
+    pub chute: Option<Code>,
+    /// How it ended.
+    pub outcome: SortOutcome,
+}
+
+/// A sorter's belt started or stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeltChanged {
+    /// The sorter.
+    pub sorter: Code,
+    /// Whether it runs now.
+    pub belt: Belt,
 }
 
 /// The edge began to run.
@@ -305,6 +330,7 @@ kinds! {
     ParcelAnnounced(ParcelAnnounced) = "parcel.announced";
     ParcelScanned(ParcelScanned) = "parcel.scanned";
     ParcelMissed(ParcelMissed) = "parcel.missed";
+    ParcelEnded(ParcelEnded) = "parcel.ended";
     CommandPlanned(CommandPlanned) = "command.planned";
     CommandSent(CommandStep) = "command.sent";
     CommandAcknowledged(CommandStep) = "command.acknowledged";
@@ -313,6 +339,7 @@ kinds! {
     CommandFailed(CommandStep) = "command.failed";
     DeviceUp(DeviceChanged) = "device.up";
     DeviceDown(DeviceChanged) = "device.down";
+    BeltChanged(BeltChanged) = "belt.changed";
 }
 
 /// The version of a fact's shape, in each fact as `v`.

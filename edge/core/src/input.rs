@@ -1,5 +1,6 @@
 //! What passes between the shell and the core.
 
+use serde::{Deserialize, Serialize};
 use stowage_base::{Code, Intent, TextKey, Timestamp, Verdict, Visit};
 
 use crate::site::{DeviceIx, ReadPointIx};
@@ -143,6 +144,8 @@ pub enum SorterEvent {
         /// Where, if anywhere.
         chute: Option<Code>,
     },
+    /// Its belt runs, or stands. Told again without a change is no news.
+    Belt(Belt),
     /// A chute became full, or free again.
     Full {
         /// Which.
@@ -152,8 +155,21 @@ pub enum SorterEvent {
     },
 }
 
+/// Whether a sorter's belt runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Belt {
+    /// It runs.
+    Running,
+    /// Stopped in the ordinary way.
+    Stopped,
+    /// Stopped by its emergency stop, which we observe and never clear.
+    Estop,
+}
+
 /// How an item's way through a sorter ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SortOutcome {
     /// Into a chute.
     Diverted,

@@ -1,7 +1,7 @@
 //! Which chute a parcel takes, and the life of the command that sends it there.
 
-use crate::fact::{Body, Cause, CommandPlanned, CommandStep, ParcelMissed, ParcelScanned};
-use crate::input::SortOutcome;
+use crate::fact::{BeltChanged, Body, Cause, CommandPlanned, CommandStep, ParcelEnded, ParcelMissed, ParcelScanned};
+use crate::input::{Belt, SortOutcome};
 use crate::record::{Act, Clerk, Recorder};
 use crate::site::{DeviceIx, DeviceKind, Site, SortRule};
 use crate::state::{Command, CommandState, State};
@@ -124,14 +124,24 @@ impl<'a> Step<'a> {
         Some(Self { clerk: Clerk { recorder, site, now, act }, id, what })
     }
 
-    fn write(&mut self, chute: Option<Code>, why: Option<String>, body: fn(CommandStep) -> Body) {
-        let step = CommandStep { command: self.id.to_owned(), chute: chute.clone() };
+    fn write(&mut self, why: Option<String>, body: fn(CommandStep) -> Body) {
+        self.end(None, None, why, body);
+    }
+
+    fn end(
+        &mut self,
+        outcome: Option<SortOutcome>,
+        chute: Option<Code>,
+        why: Option<String>,
+        body: fn(CommandStep) -> Body,
+    ) {
+        let step = CommandStep { command: self.id.to_owned(), chute: chute.clone(), outcome };
         self.clerk.record(Some(self.what.clone()), chute, why, body(step));
     }
 
     fn reach(&mut self, state: CommandState, body: fn(CommandStep) -> Body) {
         if open(self.clerk.state(), self.id).is_some_and(|command| command.state < state) {
-            self.write(None, None, body);
+            self.write(None, body);
         }
     }
 }
@@ -154,19 +164,19 @@ pub fn acknowledged(recorder: &mut Recorder, site: &Site, now: Timestamp, id: &s
 /// The command's moment passed.
 pub fn missed(recorder: &mut Recorder, site: &Site, now: Timestamp, id: &str, why: &str) {
     if let Some(mut step) = Step::of(recorder, site, now, id) {
-        step.write(None, Some(why.into()), Body::CommandMissed);
+        step.write(Some(why.into()), Body::CommandMissed);
     }
 }
 
 /// The machine refused the command, or forgot it.
 pub fn failed(recorder: &mut Recorder, site: &Site, now: Timestamp, id: &str, why: &str) {
     if let Some(mut step) = Step::of(recorder, site, now, id) {
-        step.write(None, Some(why.into()), Body::CommandFailed);
+        step.write(Some(why.into()), Body::CommandFailed);
     }
 }
 
-/// The machine tells how an item ended. One that it never reported before is recorded as well: nobody knows what it is,
-/// but somebody must know that it lies there.
+/// The machine tells how an item ended. That is recorded once, also where the command was over before, or the machine
+/// never reported the item: nobody knows then what it is, but somebody must know that it lies there.
 pub fn ended(
     recorder: &mut Recorder,
     site: &Site,
@@ -187,22 +197,54 @@ pub fn ended(
         clerk.record(Some(id.clone()), chute, why, Body::ParcelMissed(missed));
         return;
     }
-    let Some(goal) = open(recorder.state(), id).map(|command| command.chute.clone()) else { return };
-    let Some(mut step) = Step::of(recorder, site, now, id) else { return };
-    match outcome {
-        SortOutcome::Diverted if chute.as_ref() == Some(&goal) => step.write(chute, None, Body::CommandConfirmed),
-        SortOutcome::Diverted => {
-            let went = chute.as_ref().map_or("somewhere else", |chute| chute.as_str());
-            let why = format!("it went to {went}, not to {goal}");
-            step.write(chute, Some(why), Body::CommandFailed);
-        }
-        SortOutcome::Missed => step.write(chute, Some("the sorter followed its safe plan".into()), Body::CommandMissed),
-        SortOutcome::Full => step.write(chute, Some(format!("{goal} had become full")), Body::CommandFailed),
-        SortOutcome::Gap => step.write(chute, Some("too near to its neighbour".into()), Body::CommandFailed),
-        SortOutcome::Double => step.write(chute, Some("two items on each other".into()), Body::CommandFailed),
-        SortOutcome::Lost => step.write(chute, Some("the sorter lost track of it".into()), Body::CommandFailed),
-        SortOutcome::Jammed => step.write(chute, Some("it is stuck".into()), Body::CommandFailed),
+    let Some(command) = recorder.state().commands.get(id) else { return };
+    let goal = command.chute.clone();
+    if command.told {
+        return;
     }
+    if command.state.ended() {
+        let what = command.parcel.as_ref().map_or(id.as_str(), |code| code.as_str()).to_owned();
+        let act = Act { who: Some(format!("device:{device}")), when: now, cause: Some(Cause::Command(id.clone())) };
+        let ended = ParcelEnded { command: id.clone(), sorter: device, chute: chute.clone(), outcome };
+        let why = Some(reason(outcome, chute.as_ref(), &goal));
+        Clerk { recorder, site, now, act }.record(Some(what), chute, why, Body::ParcelEnded(ended));
+        return;
+    }
+    let Some(mut step) = Step::of(recorder, site, now, id) else { return };
+    let (why, body): (_, fn(CommandStep) -> Body) = match outcome {
+        SortOutcome::Diverted if chute.as_ref() == Some(&goal) => (None, Body::CommandConfirmed),
+        SortOutcome::Missed => (Some(reason(outcome, chute.as_ref(), &goal)), Body::CommandMissed),
+        SortOutcome::Diverted
+        | SortOutcome::Full
+        | SortOutcome::Gap
+        | SortOutcome::Double
+        | SortOutcome::Lost
+        | SortOutcome::Jammed => (Some(reason(outcome, chute.as_ref(), &goal)), Body::CommandFailed),
+    };
+    step.end(Some(outcome), chute, why, body);
+}
+
+/// Why an item did not go to its goal.
+fn reason(outcome: SortOutcome, chute: Option<&Code>, goal: &Code) -> String {
+    match outcome {
+        SortOutcome::Diverted => {
+            format!("it went to {}, not to {goal}", chute.map_or("somewhere else", |chute| chute.as_str()))
+        }
+        SortOutcome::Missed => "the sorter followed its safe plan".into(),
+        SortOutcome::Full => format!("{goal} had become full: the sorter followed its safe plan"),
+        SortOutcome::Gap => "too near to its neighbour: the sorter followed its safe plan".into(),
+        SortOutcome::Double => "two items that can't be told apart: the sorter followed its safe plan".into(),
+        SortOutcome::Lost => "the sorter lost track of it".into(),
+        SortOutcome::Jammed => "it is stuck".into(),
+    }
+}
+
+/// The belt of `sorter` started or stopped.
+pub fn belt(recorder: &mut Recorder, site: &Site, now: Timestamp, sorter: &Code, belt: Belt) {
+    let act = Act { who: Some(format!("device:{sorter}")), when: now, cause: None };
+    let why = (belt == Belt::Estop).then(|| "its emergency stop: only the machine's own people clear it".into());
+    let body = Body::BeltChanged(BeltChanged { sorter: sorter.clone(), belt });
+    Clerk { recorder, site, now, act }.record(Some(sorter.as_str().to_owned()), None, why, body);
 }
 
 /// A sorter runs with this count of starts: commands of earlier ones are void. Returns the open commands that it has

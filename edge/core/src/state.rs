@@ -1,7 +1,7 @@
 //! Everything durable that decisions stand on, and the one function that changes it.
 
 use crate::commit::Row;
-use crate::fact::{Body, Cause, Disposition, Fact, Movement, Place};
+use crate::fact::{Body, Cause, CommandStep, Disposition, Fact, Movement, Place};
 use crate::site::Action;
 use crate::table::{Key, Table};
 use serde::{Deserialize, Serialize};
@@ -138,6 +138,9 @@ pub struct Command {
     pub deadline: Timestamp,
     /// How far it has come.
     pub state: CommandState,
+    /// The machine has told how the item ended: it may tell it again, but it is no news.
+    #[serde(default)]
+    pub told: bool,
 }
 
 /// How many ended commands are kept, so that repeated reports of a machine are known as such.
@@ -275,6 +278,7 @@ impl State {
                     chute: planned.chute.clone(),
                     deadline: planned.deadline,
                     state: CommandState::Planned,
+                    told: false,
                 };
                 self.commands.insert(planned.command.clone(), command);
                 Ok(())
@@ -289,15 +293,17 @@ impl State {
                     chute: missed.chute.clone().unwrap_or_default(),
                     deadline: fact.when,
                     state: CommandState::Planned,
+                    told: true,
                 };
                 self.commands.insert(missed.command.clone(), command);
                 self.advance(fact.seq, &missed.command, CommandState::Missed)
             }
-            Body::CommandSent(step) => self.advance(fact.seq, &step.command, CommandState::Sent),
-            Body::CommandAcknowledged(step) => self.advance(fact.seq, &step.command, CommandState::Acknowledged),
-            Body::CommandConfirmed(step) => self.advance(fact.seq, &step.command, CommandState::Confirmed),
-            Body::CommandMissed(step) => self.advance(fact.seq, &step.command, CommandState::Missed),
-            Body::CommandFailed(step) => self.advance(fact.seq, &step.command, CommandState::Failed),
+            Body::CommandSent(step) => self.step(fact.seq, step, CommandState::Sent),
+            Body::CommandAcknowledged(step) => self.step(fact.seq, step, CommandState::Acknowledged),
+            Body::CommandConfirmed(step) => self.step(fact.seq, step, CommandState::Confirmed),
+            Body::CommandMissed(step) => self.step(fact.seq, step, CommandState::Missed),
+            Body::CommandFailed(step) => self.step(fact.seq, step, CommandState::Failed),
+            Body::ParcelEnded(ended) => self.tell_end(&ended.command),
             Body::DiscrepancyOpened(opened) => {
                 let discrepancy = Discrepancy {
                     epc: opened.epc,
@@ -321,7 +327,8 @@ impl State {
             | Body::PresenceMoved(_)
             | Body::ParcelScanned(_)
             | Body::DeviceUp(_)
-            | Body::DeviceDown(_) => Ok(()),
+            | Body::DeviceDown(_)
+            | Body::BeltChanged(_) => Ok(()),
         }
     }
 
@@ -377,6 +384,21 @@ impl State {
                 moved_by_radio: by_radio.then_some(fact.when),
             };
             self.items.insert(epc, item);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, seq: u64, step: &CommandStep, state: CommandState) -> Result<(), String> {
+        if step.outcome.is_some() {
+            self.tell_end(&step.command)?;
+        }
+        self.advance(seq, &step.command, state)
+    }
+
+    fn tell_end(&mut self, id: &str) -> Result<(), String> {
+        let command = self.commands.get_mut(&id.to_owned()).ok_or_else(|| format!("there is no command {id}"))?;
+        if std::mem::replace(&mut command.told, true) {
+            return Err(format!("the end of command {id} was told before"));
         }
         Ok(())
     }

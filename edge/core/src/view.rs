@@ -1,5 +1,6 @@
 //! What a page shows: a picture of the moment, of plain data.
 
+use crate::input::Belt;
 use crate::site::{Action, ZoneKind};
 use serde::Serialize;
 use stowage_base::{Code, Epc, Timestamp};
@@ -92,6 +93,8 @@ pub struct DeviceView {
     pub downs: u64,
     /// The last of these in words.
     pub last_error: Option<String>,
+    /// Whether a sorter's belt runs: as it told last.
+    pub belt: Option<Belt>,
 }
 
 /// An open discrepancy.

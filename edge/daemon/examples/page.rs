@@ -129,6 +129,7 @@ impl Floor {
             malformed: 0,
             downs: 0,
             last_error: None,
+            belt: None,
         });
         let mut floor = Self {
             portals: portals.collect(),
@@ -348,7 +349,7 @@ impl Floor {
         let planned = CommandPlanned { command, target, boot: 1, item, parcel, chute: goal, deadline };
         let why = if read { "route PARCEL-NORTH" } else { "no-read" };
         self.record(None, what.clone(), Some(chute.clone()), Some(why), Body::CommandPlanned(planned))?;
-        let step = |chute| CommandStep { command: id.clone(), chute };
+        let step = |chute| CommandStep { command: id.clone(), chute, outcome: None };
         for body in [
             Body::CommandSent(step(None)),
             Body::CommandAcknowledged(step(None)),

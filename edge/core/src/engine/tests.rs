@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::commit::Batch;
-use crate::fact::Fact;
+use crate::fact::{BeltChanged, Fact};
 use crate::input::SortOutcome;
 use crate::site::{
     Action, Location, Policy, Portal, PresenceSettings, ReadPoint, Sku, SortRule, TagRule, UnknownTag, Zone, ZoneKind,
@@ -80,8 +80,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::at(site())
+    }
+
+    fn at(site: Site) -> Self {
         let stored = Stored { chain: Chain::START, rows: Vec::new() };
-        let engine = Engine::new(Arc::new(site()), stored).expect("an empty journal");
+        let engine = Engine::new(Arc::new(site), stored).expect("an empty journal");
         let now = Timestamp::from_micros(1_000_000_000);
         let mut bench = Self { engine, now, facts: Vec::new(), rows: Default::default(), chain: Chain::START };
         bench.engine.start(now, "test");
@@ -514,6 +518,15 @@ fn chutes(effects: &[Effect]) -> Vec<&str> {
         .collect()
 }
 
+/// Of each command: the sorter, the item, the chute.
+fn chutes_of(effects: &[Effect]) -> Vec<(DeviceIx, u32, String)> {
+    let divert = |effect: &Effect| match effect {
+        Effect::Divert { sorter, item, chute, .. } => (*sorter, *item, chute.as_str().to_owned()),
+        other => panic!("{other:?}"),
+    };
+    effects.iter().map(divert).collect()
+}
+
 #[test]
 fn a_parcel_is_commanded_after_its_facts_are_durable_and_each_step_is_a_fact() {
     let mut bench = Bench::new();
@@ -619,6 +632,153 @@ fn an_item_that_was_never_reported_is_recorded_once_where_it_ended() {
     assert_eq!(bench.kinds_after(1), ["parcel.missed"]);
     bench.input(scanned(3, Some("1Z-A"), bench.now + Duration::from_millis(400)));
     assert_eq!(bench.commit(), [], "a report that comes after the end commands nothing");
+}
+
+#[test]
+fn the_end_of_an_item_is_told_also_where_its_command_was_over_before() {
+    let mut bench = Bench::new();
+    bench.input(scanned(1, Some("1Z-A"), bench.now + Duration::from_millis(400)));
+    bench.input(scanned(2, Some("1Z-A"), bench.now + Duration::from_millis(400)));
+    bench.commit();
+    let full = || "the chute is full".to_owned();
+    let ended = |item, outcome| sorter(SorterEvent::Ended { boot: 7, item, outcome, chute: Some(code("HOSPITAL")) });
+    for event in [
+        SorterEvent::Sent { boot: 7, item: 1 },
+        SorterEvent::Refused { boot: 7, item: 1, reason: full() },
+        SorterEvent::NotSent { boot: 7, item: 2 },
+    ] {
+        bench.input(sorter(event));
+    }
+    bench.input(ended(1, SortOutcome::Missed));
+    bench.input(ended(2, SortOutcome::Missed));
+    bench.commit();
+    let wanted = ["command.sent", "command.failed", "command.missed", "parcel.ended", "parcel.ended"];
+    assert_eq!(bench.kinds_after(5), wanted);
+    let facts = &bench.facts[6..];
+    assert_eq!(facts[0].why.as_deref(), Some("the chute is full"));
+    assert!(facts[2..].iter().all(|fact| fact.place == Some(code("HOSPITAL"))), "{facts:?}");
+    bench.engine = bench.restarted();
+    bench.input(ended(1, SortOutcome::Missed));
+    bench.commit();
+    assert_eq!(bench.kinds_after(5), wanted, "a repeat is no news, also after a restart");
+}
+
+#[test]
+fn every_way_in_which_an_item_can_end_is_told_once_and_says_why() {
+    for (outcome, kind, why) in [
+        (SortOutcome::Missed, "command.missed", "safe plan"),
+        (SortOutcome::Full, "command.failed", "C1 had become full"),
+        (SortOutcome::Gap, "command.failed", "too near to its neighbour"),
+        (SortOutcome::Double, "command.failed", "can't be told apart"),
+        (SortOutcome::Lost, "command.failed", "lost track"),
+        (SortOutcome::Jammed, "command.failed", "stuck"),
+        (SortOutcome::Diverted, "command.failed", "it went to C2, not to C1"),
+    ] {
+        let mut bench = Bench::new();
+        bench.input(scanned(1, Some("1Z-A"), bench.now + Duration::from_millis(400)));
+        let chute = (outcome == SortOutcome::Diverted).then(|| code("C2"));
+        for _ in 0..2 {
+            bench.input(sorter(SorterEvent::Ended { boot: 7, item: 1, outcome, chute: chute.clone() }));
+        }
+        bench.commit();
+        assert_eq!(bench.kinds_after(3), [kind], "{outcome:?}");
+        let said = bench.facts.last().and_then(|fact| fact.why.clone()).unwrap_or_default();
+        assert!(said.contains(why), "{outcome:?}: {said}");
+    }
+}
+
+#[test]
+fn a_belt_that_stands_is_told_once_and_what_lies_on_it_is_waited_for() {
+    let mut bench = Bench::new();
+    bench.input(Input::Device { device: SORTER, event: DeviceEvent::Up });
+    bench.input(sorter(SorterEvent::Up { boot: 7 }));
+    bench.input(sorter(SorterEvent::Belt(Belt::Running)));
+    bench.input(scanned(1, Some("1Z-A"), bench.now + Duration::from_millis(400)));
+    bench.commit();
+    bench.input(sorter(SorterEvent::Acknowledged { boot: 7, item: 1 }));
+    bench.input(sorter(SorterEvent::Belt(Belt::Estop)));
+    bench.input(sorter(SorterEvent::Belt(Belt::Estop)));
+    bench.commit();
+    let stopped = bench.facts.last().expect("a fact");
+    assert_eq!(stopped.body, Body::BeltChanged(BeltChanged { sorter: code("sorter-1"), belt: Belt::Estop }));
+    assert!(stopped.why.as_deref().is_some_and(|why| why.contains("only the machine's own people clear it")));
+    assert_eq!(bench.engine.view(bench.now).devices[1].belt, Some(Belt::Estop));
+    let before = bench.facts.len();
+    bench.pass(10 * OUTCOME_WAIT.millis());
+    bench.engine.tick(bench.now);
+    assert_eq!(bench.commit(), [], "nothing clears it, and nothing is given up");
+    assert_eq!(bench.facts.len(), before);
+    bench.input(sorter(SorterEvent::Belt(Belt::Running)));
+    let chute = Some(code("C1"));
+    bench.input(sorter(SorterEvent::Ended { boot: 7, item: 1, outcome: SortOutcome::Diverted, chute }));
+    bench.commit();
+    assert_eq!(bench.kinds_after(before), ["belt.changed", "command.confirmed"]);
+}
+
+#[test]
+fn a_sorter_that_is_gone_with_its_belt_standing_is_waited_for_no_longer() {
+    let mut bench = Bench::new();
+    bench.input(Input::Device { device: SORTER, event: DeviceEvent::Up });
+    bench.input(sorter(SorterEvent::Belt(Belt::Stopped)));
+    bench.input(scanned(1, Some("1Z-A"), bench.now + Duration::from_millis(400)));
+    bench.input(sorter(SorterEvent::Acknowledged { boot: 7, item: 1 }));
+    bench.input(Input::Device { device: SORTER, event: DeviceEvent::Down("cable".into()) });
+    bench.commit();
+    bench.pass(2 * OUTCOME_WAIT.millis());
+    bench.engine.tick(bench.now);
+    bench.commit();
+    assert_eq!(bench.facts.last().map(|fact| fact.body.kind()), Some("command.missed"));
+}
+
+#[test]
+fn two_sorters_share_one_plan_and_nothing_else() {
+    let mut site = site();
+    let mut rule = |sorter, prefix: &str, chutes: &[&str]| {
+        let chutes = chutes.iter().map(|chute| code(chute)).collect();
+        site.sort_plan.push(SortRule { sorter, route: None, prefix: Some(code(prefix)), chutes });
+    };
+    rule(Some(SORTER), "EXP", &["C2"]);
+    rule(None, "EXP", &["C1"]);
+    rule(None, "ANY", &["C9", "C2", "C1"]);
+    let chutes = vec![code("C1"), code("C2"), code("C9"), code("PROBLEMS")];
+    let kind = DeviceKind::Sorter { chutes, hospital: code("PROBLEMS") };
+    site.devices.push(Device { code: code("sorter-2"), kind });
+    let second = DeviceIx(3);
+    let mut bench = Bench::at(site);
+    let decide_by = bench.now + Duration::from_millis(400);
+    let at = |sorter, event| Input::Sorter { sorter, event };
+    let scan = |item, text: &str| SorterEvent::Scanned { boot: 7, item, code: Some(code(text)), decide_by };
+    for (item, text) in ["1Z-A", "EXP-A", "ANY-A", "WHAT"].into_iter().enumerate() {
+        bench.input(at(SORTER, scan(item as u32 + 1, text)));
+        bench.input(at(second, scan(item as u32 + 1, text)));
+    }
+    assert_eq!(
+        chutes_of(&bench.commit()),
+        [
+            (SORTER, 1, "C1".into()),
+            (second, 1, "C1".into()),
+            (SORTER, 2, "C2".into()),
+            (second, 2, "C1".into()),
+            (SORTER, 3, "C2".into()),
+            (second, 3, "C9".into()),
+            (SORTER, 4, "HOSPITAL".into()),
+            (second, 4, "PROBLEMS".into()),
+        ],
+        "the same item numbers are two items; a chute that a sorter doesn't have is passed by"
+    );
+    // What one sorter's chutes, items and starts are is no matter of the other.
+    bench.input(at(second, SorterEvent::Full { chute: code("C1"), full: true }));
+    bench.input(at(SORTER, scan(5, "1Z-B")));
+    bench.input(at(second, scan(5, "1Z-B")));
+    assert_eq!(chutes_of(&bench.commit()), [(SORTER, 5, "C1".into()), (second, 5, "C2".into())]);
+    let before = bench.facts.len();
+    bench.input(at(SORTER, SorterEvent::Up { boot: 8 }));
+    bench.input(at(second, SorterEvent::Acknowledged { boot: 7, item: 5 }));
+    bench.commit();
+    let failed = bench.facts[before..].iter().filter(|fact| fact.body.kind() == "command.failed");
+    assert!(failed.clone().all(|fact| fact.who.as_deref() == Some("device:sorter-1")), "{failed:?}");
+    assert_eq!(failed.count(), 5);
+    assert_eq!(bench.kinds_after(before + 5), ["command.sent", "command.acknowledged"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Smart sorters: what they tell.
 
-use stowage_core::input::{DeviceEvent, SortOutcome, SorterEvent};
-use stowage_protocol::sorter::{End, Event};
+use stowage_core::input::{Belt, DeviceEvent, SortOutcome, SorterEvent};
+use stowage_protocol::sorter::{End, Event, Run};
 
 /// One thing that a sorter's event is to the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,9 +15,10 @@ pub enum Said {
 /// Tells `hear` what `event` is to the engine, in order.
 pub fn event(event: Event, mut hear: impl FnMut(Said)) {
     let said = match event {
-        Event::Up { boot, chutes, run: _ } => {
+        Event::Up { boot, chutes, run } => {
             hear(Said::Device(DeviceEvent::Up));
             hear(Said::Sorter(SorterEvent::Up { boot }));
+            hear(Said::Sorter(SorterEvent::Belt(belt(run))));
             for chute in chutes.into_iter().filter(|chute| chute.full) {
                 hear(Said::Sorter(SorterEvent::Full { chute: chute.chute, full: true }));
             }
@@ -26,7 +27,7 @@ pub fn event(event: Event, mut hear: impl FnMut(Said)) {
         // Sent, but not acknowledged: the item's end will tell.
         Event::Missed { sent: true, .. } => return,
         Event::Down { why } => Said::Device(DeviceEvent::Down(why)),
-        Event::Run(run) => Said::Device(DeviceEvent::Fault { count: 1, what: format!("its belt: {run:?}") }),
+        Event::Run(run) => Said::Sorter(SorterEvent::Belt(belt(run))),
         Event::Malformed { place, what } => {
             Said::Device(DeviceEvent::Malformed { count: 1, what: format!("{place}: {what}") })
         }
@@ -52,4 +53,12 @@ pub fn event(event: Event, mut hear: impl FnMut(Said)) {
         Event::ChuteFull { chute, full } => Said::Sorter(SorterEvent::Full { chute, full }),
     };
     hear(said);
+}
+
+fn belt(run: Run) -> Belt {
+    match run {
+        Run::Running => Belt::Running,
+        Run::Stopped => Belt::Stopped,
+        Run::Estop => Belt::Estop,
+    }
 }

@@ -244,7 +244,7 @@ fn item_path(item: &str) -> String {
 }
 
 /// Kinds of facts to choose from: the beginning of a kind's name, and its name for people.
-const KINDS: [(&str, &str); 9] = [
+const KINDS: [(&str, &str); 10] = [
     ("", "Everything"),
     ("stock.", "Stock"),
     ("presence.", "Moves seen by radio"),
@@ -254,6 +254,7 @@ const KINDS: [(&str, &str); 9] = [
     ("parcel.", "Parcels"),
     ("command.", "Commands to sorters"),
     ("device.", "Devices"),
+    ("belt.", "Belts"),
 ];
 
 async fn facts(

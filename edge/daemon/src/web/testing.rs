@@ -88,7 +88,7 @@ pub(crate) fn story(length: u64) -> Vec<Fact> {
                     let planned = CommandPlanned { command: id(), target, boot: 3, item: 17, parcel, chute, deadline };
                     ("P1".into(), Body::CommandPlanned(planned))
                 }
-                5 => (id(), Body::CommandConfirmed(CommandStep { command: id(), chute: Some(c("C2")) })),
+                5 => (id(), Body::CommandConfirmed(CommandStep { command: id(), chute: Some(c("C2")), outcome: None })),
                 _ => ("gate-1".into(), Body::DeviceUp(DeviceChanged { device: c("gate-1") })),
             };
             Fact { what: Some(what), ..fact(seq, body) }
@@ -129,6 +129,7 @@ pub(crate) fn view() -> View {
         malformed: 0,
         downs: 0,
         last_error: None,
+        belt: None,
     });
     View {
         at: Timestamp::from_micros(1_795_558_200_000_000),

@@ -3,6 +3,7 @@
 use stowage_base::text::Sentence;
 use stowage_base::{Code, Epc, Language, Level};
 use stowage_core::fact::{Movement, PresenceMoved, SettledBy};
+use stowage_core::input::Belt;
 use stowage_core::site::{Action, DeviceKind};
 use stowage_core::view::DiscrepancyView;
 use stowage_core::{Body, Fact, Site};
@@ -132,6 +133,13 @@ pub fn words(fact: &Fact, site: &Site) -> Words {
                 missed.chute.as_ref().map_or_else(|| "nobody knows where".into(), |chute| format!("in chute {chute}"));
             (format!("{parcel} ended {chute} unrecognised"), Tone::Warn)
         }
+        Body::ParcelEnded(ended) => {
+            let parcel = parcel(fact, &ended.command);
+            match &ended.chute {
+                Some(chute) => (format!("{parcel} ended in chute {chute}"), Tone::Warn),
+                None => (format!("{parcel} ended, nobody knows where"), Tone::Bad),
+            }
+        }
         Body::CommandPlanned(planned) => {
             let parcel = parcel(fact, &planned.command);
             (format!("{parcel} is to go into chute {} of {}", planned.chute, planned.target), Tone::Plain)
@@ -154,6 +162,14 @@ pub fn words(fact: &Fact, site: &Site) -> Words {
         Body::ScannerResumed(resumed) => {
             let scanner = names.device(&resumed.scanner);
             (format!("{scanner} goes on after scan {}, which this journal lacks", resumed.seq), Tone::Warn)
+        }
+        Body::BeltChanged(changed) => {
+            let sorter = names.device(&changed.sorter);
+            match changed.belt {
+                Belt::Running => (format!("The belt of {sorter} runs"), Tone::Plain),
+                Belt::Stopped => (format!("The belt of {sorter} stands"), Tone::Warn),
+                Belt::Estop => (format!("The belt of {sorter} stands: emergency stop"), Tone::Bad),
+            }
         }
         Body::DeviceUp(changed) => (format!("{} is connected", names.device(&changed.device)), Tone::Good),
         Body::DeviceDown(changed) => (format!("{} is disconnected", names.device(&changed.device)), Tone::Bad),
@@ -309,6 +325,7 @@ mod tests {
     use crate::web::testing::{EPC, MUG, fact, site};
     use stowage_base::{Intent, IntentBody, ItemRef, TextKey, Timestamp, Verdict, code};
     use stowage_core::fact as f;
+    use stowage_core::input::SortOutcome;
 
     fn c(text: &str) -> Code {
         code(text).expect("short")
@@ -335,7 +352,12 @@ mod tests {
     #[test]
     fn every_kind_of_fact_is_told_in_words() {
         let worker = Some("worker:B-17");
-        let step = || f::CommandStep { command: "S1/3-17".into(), chute: Some(c("C2")) };
+        let step = || f::CommandStep { command: "S1/3-17".into(), chute: Some(c("C2")), outcome: None };
+        let ended = |chute| {
+            let (command, outcome) = ("S1/3-17".into(), SortOutcome::Full);
+            ParcelEnded(f::ParcelEnded { command, sorter: c("S1"), chute, outcome })
+        };
+        let belt = |belt| BeltChanged(f::BeltChanged { sorter: c("S1"), belt });
         let soap = Movement { epc: None, sku: c("SOAP"), lot: c("L7"), quantity: 3, ..movement(None, Some("A-01-1")) };
         let passage = f::PresenceMoved {
             epc: epc(),
@@ -502,6 +524,11 @@ mod tests {
             (None, "", CommandConfirmed(step()), "Item 17 of S1 arrived in chute C2", Tone::Good),
             (None, "", CommandMissed(step()), "Item 17 of S1 missed its divert", Tone::Warn),
             (None, "", CommandFailed(step()), "Item 17 of S1: divert failed", Tone::Bad),
+            (None, "", ended(Some(c("C2"))), "Item 17 of S1 ended in chute C2", Tone::Warn),
+            (None, "", ended(None), "Item 17 of S1 ended, nobody knows where", Tone::Bad),
+            (None, "", belt(Belt::Running), "The belt of Sorter S1 runs", Tone::Plain),
+            (None, "", belt(Belt::Stopped), "The belt of Sorter S1 stands", Tone::Warn),
+            (None, "", belt(Belt::Estop), "The belt of Sorter S1 stands: emergency stop", Tone::Bad),
             (None, "", DeviceUp(device("gate-1")), "Reader gate-1 is connected", Tone::Good),
             (None, "", DeviceDown(device("S1")), "Sorter S1 is disconnected", Tone::Bad),
         ];

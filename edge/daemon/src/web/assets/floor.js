@@ -65,19 +65,27 @@ function pulse(node) {
   node.classList.add("pulse");
 }
 
+/** A belt that stands, in words. */
+const BELT = {
+  stopped: "stopped by its own controls",
+  estop: "stopped by its emergency stop: only the machine's own people clear it",
+};
+
 function renderDevice(device, at) {
   const node = document.querySelector(`[data-device="${at}"]`);
   if (!node) return;
   const never = device.since === null;
-  node.dataset.state = device.up ? "up" : never ? "never" : "down";
-  put(field(node, "state"), never ? "never up" : `${device.up ? "up" : "down"} ${span(now() - ms(device.since))}`);
+  const stands = device.up ? BELT[device.belt] : undefined;
+  node.dataset.state = stands ? "stands" : device.up ? "up" : never ? "never" : "down";
+  const since = never ? "never up" : `${device.up ? "up" : "down"} ${span(now() - ms(device.since))}`;
+  put(field(node, "state"), stands ? "belt stands" : since);
   for (const name of ["count", "faults", "malformed", "downs"]) {
     const value = field(node, name);
     put(value, count(device[name]));
     value.dataset.tone = name !== "count" && device[name] ? "warn" : "";
   }
   const error = field(node, "last_error");
-  put(error, device.last_error ?? "no errors");
+  put(error, stands ?? device.last_error ?? "no errors");
   error.title = device.last_error ?? "";
 }
 
