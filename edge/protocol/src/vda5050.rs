@@ -15,10 +15,14 @@
 pub mod codec;
 mod edge;
 pub mod model;
+#[cfg(test)]
+mod pair;
+mod robot;
 pub mod rules;
 mod schema;
 
 pub use edge::{Edge, EdgeSettings, Event, Order, Position, Report, Sink, Stop};
+pub use robot::{Happening, Publish, Robot, RobotSettings, Trouble, Violation};
 
 use model::{Header, Message};
 use serde::Serialize;
