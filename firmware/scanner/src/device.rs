@@ -82,6 +82,11 @@ impl<S: Store, const ITEMS: usize, const LOCATIONS: usize> Device<S, ITEMS, LOCA
         self.carry_out(now, actions, face);
     }
 
+    /// Nothing else is to be done now: see [`Store::tidy`].
+    pub fn tidy(&mut self) -> bool {
+        self.store.tidy()
+    }
+
     /// When to call [`tick`](Self::tick) if nothing happens before; `None`: never.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.app.next_deadline().into_iter().chain(self.link.next_deadline()).min()

@@ -53,11 +53,16 @@ pub trait Store {
     fn append(&mut self, intent: &Intent) -> Result<(), StoreError>;
     /// All appended intents up to this seq are durable.
     fn durable(&self) -> u32;
-    /// The oldest durable intent with this seq or a later one.
-    fn intent_from(&self, seq: u32) -> Option<Intent>;
+    /// The oldest durable intent with this seq or a later one, of those that are kept.
+    fn intent_from(&mut self, seq: u32) -> Option<Intent>;
     /// The edge has everything up to `seq`: it may go. A release lost with the power is harmless, as the edge answers
     /// a repeat as at first.
     fn release(&mut self, seq: u32);
+    /// Does a piece of the work that takes long and that no scan may wait for, such as an erasure. Called whenever
+    /// nothing else is to be done; true: there is more.
+    fn tidy(&mut self) -> bool {
+        false
+    }
 }
 
 /// A store of `N` intents in RAM: for tests, and for a device that can't outlive its power anyway.
@@ -100,7 +105,7 @@ impl<const N: usize> Store for RamStore<N> {
         self.last_seq
     }
 
-    fn intent_from(&self, seq: u32) -> Option<Intent> {
+    fn intent_from(&mut self, seq: u32) -> Option<Intent> {
         self.intents.iter().find(|intent| intent.seq >= seq).cloned()
     }
 

@@ -69,7 +69,7 @@ impl Store for SlowStore {
     fn durable(&self) -> u32 {
         self.durable.durable()
     }
-    fn intent_from(&self, seq: u32) -> Option<Intent> {
+    fn intent_from(&mut self, seq: u32) -> Option<Intent> {
         self.durable.intent_from(seq)
     }
     fn release(&mut self, seq: u32) {
@@ -174,10 +174,10 @@ impl Rig {
         self.heard.log.clone()
     }
 
-    fn stored(&self) -> Vec<String> {
+    fn stored(&mut self) -> Vec<String> {
         let mut found = vec![];
         let mut seq = 0;
-        while let Some(intent) = self.device.store().intent_from(seq) {
+        while let Some(intent) = self.device.store_mut().intent_from(seq) {
             seq = intent.seq + 1;
             found.push(format!("{} {}", intent.seq, act(&intent.body)));
         }
@@ -610,13 +610,13 @@ fn the_edges_clock_stamps_what_the_worker_does() {
     rig.link(ScannerEvent::Time { at, error: Duration::ZERO });
     rig.scan("A-1");
     rig.scan(MUG);
-    let intent = rig.device.store().intent_from(0).expect("one");
+    let intent = rig.device.store_mut().intent_from(0).expect("one");
     assert_eq!(intent.at, at + Duration::from_millis(100));
     assert_eq!(intent.worker, "W-7");
     rig.step(Event::Badge(name("W-8")));
     rig.scan("A-1");
     rig.scan(MUG);
-    assert_eq!(rig.device.store().intent_from(2).expect("the second").worker, "W-8");
+    assert_eq!(rig.device.store_mut().intent_from(2).expect("the second").worker, "W-8");
 }
 
 #[test]
@@ -704,7 +704,7 @@ proptest! {
                 Deed::Broken(broken) => { rig.device.store_mut().broken = broken; continue }
                 Deed::Link(true) => rig.link(ScannerEvent::Up { acked: 0 }),
                 Deed::Link(false) => rig.link(ScannerEvent::Down(Why::Silent)),
-                Deed::Answer(level) => match rig.device.store().intent_from(0) {
+                Deed::Answer(level) => match rig.device.store_mut().intent_from(0) {
                     Some(intent) => rig.answer(intent.seq, level, TextKey::HereAlready, &["X"]),
                     None => continue,
                 },

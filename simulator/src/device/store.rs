@@ -162,7 +162,7 @@ impl Store for FileStore {
         self.last_seq
     }
 
-    fn intent_from(&self, seq: u32) -> Option<Intent> {
+    fn intent_from(&mut self, seq: u32) -> Option<Intent> {
         self.intents.iter().find(|intent| intent.seq >= seq).cloned()
     }
 

@@ -51,7 +51,7 @@ impl Store for Notebook {
     fn durable(&self) -> u32 {
         self.store.durable()
     }
-    fn intent_from(&self, seq: u32) -> Option<Intent> {
+    fn intent_from(&mut self, seq: u32) -> Option<Intent> {
         self.store.intent_from(seq)
     }
     fn release(&mut self, seq: u32) {
