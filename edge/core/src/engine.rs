@@ -1,13 +1,14 @@
-//! The engine: joins presence, ledger, reconciliation, scans and sorting, and holds promises back until the facts
+//! The engine: joins presence, ledger, reconciliation, scans, sorting and robots, and holds promises back until the facts
 //! behind them are durable.
 //!
 //! Sans-IO: the shell gives inputs and a time, takes batches to commit, reports what became of them, and carries out
 //! the effects. The order of calls alone decides the facts; how they are cut into batches changes nothing.
 
 use crate::commit::{Batch, Chain, Entry, Stored};
-use crate::fact::{Body, DeviceChanged, ParcelAnnounced, ScannerResumed, Started};
+use crate::fact::{Body, DeviceChanged, ParcelAnnounced, ScannerResumed, Started, TransportPlanned};
+use crate::fleet::Fleet;
 use crate::identity;
-use crate::input::{Belt, DeviceEvent, Effect, Input, Reply, SorterEvent};
+use crate::input::{Belt, DeviceEvent, Effect, Input, Reply, RobotEvent, SorterEvent};
 use crate::ledger;
 use crate::presence::{Decision, Outcome, Presence};
 use crate::reconcile;
@@ -54,6 +55,7 @@ pub struct Engine {
     site: Arc<Site>,
     recorder: Recorder,
     presence: Presence,
+    fleet: Fleet,
     chain: Chain,
     /// Effects that wait for the fact of this number; numbers never fall.
     held: VecDeque<(u64, Effect)>,
@@ -96,6 +98,7 @@ impl Engine {
                 item.sku
             ));
         }
+        let fleet = Fleet::new(&site, &state)?;
         let mut presence = Presence::new(&site);
         place_all(&mut presence, &site, &state);
         let open = || state.commands.iter().filter(|(_, command)| !command.state.ended());
@@ -104,6 +107,7 @@ impl Engine {
         Ok(Self {
             recorder: Recorder::new(state, &stored.chain),
             presence,
+            fleet,
             durable: stored.chain.seq,
             // Facts keep the journal's order by themselves: deadlines are a matter of this start's clock alone.
             now: Timestamp::EPOCH,
@@ -162,6 +166,51 @@ impl Engine {
             Input::Sorter { sorter, event } => self.sorter(now, sorter, event),
             Input::Announce { request, code, route } => self.announce(now, request, code, route),
             Input::Settle { request, discrepancy } => self.settle(now, request, discrepancy),
+            Input::Transport { request, id, from, to } => {
+                let load = TransportPlanned { transport: id, from, to };
+                self.asked(request, |fleet, recorder, site| fleet.request(recorder, site, now, load));
+            }
+            Input::CancelTransport { request, id } => {
+                self.asked(request, |fleet, recorder, site| fleet.cancel(recorder, site, now, &id));
+            }
+            Input::Emptied { request, robot } => {
+                self.asked(request, |fleet, recorder, site| fleet.emptied(recorder, site, now, &robot));
+            }
+            Input::Robot { robot, event } => {
+                self.devices[usize::from(robot.0)].count += 1;
+                let decides = !matches!(event, RobotEvent::At { .. });
+                self.fleet.robot(&mut self.recorder, &self.site, now, robot, event);
+                if decides {
+                    self.dispatch();
+                }
+            }
+        }
+    }
+
+    /// Something asked of the fleet.
+    fn asked(&mut self, request: u64, ask: impl FnOnce(&mut Fleet, &mut Recorder, &Site) -> Reply) {
+        if self.problem.is_some() || self.held.len() >= HELD_MAX {
+            self.ready.push(Effect::Reply { request, reply: Reply::Busy });
+            return;
+        }
+        let reply = ask(&mut self.fleet, &mut self.recorder, &self.site);
+        self.hold(self.recorder.seq(), Effect::Reply { request, reply });
+        self.dispatch();
+    }
+
+    /// Robots get what there is to do. While nothing can be stored, they finish what they have.
+    fn dispatch(&mut self) {
+        if self.problem.is_none() {
+            self.fleet.dispatch(&mut self.recorder, &self.site, self.now);
+        }
+        for effect in self.fleet.take_effects() {
+            self.hold(self.recorder.seq(), effect);
+        }
+        for (epc, location) in self.fleet.take_relocated() {
+            match location.as_ref().and_then(|location| self.site.location(location)) {
+                Some(location) => self.presence.place(&epc, location.zone),
+                None => self.presence.release(&epc),
+            }
         }
     }
 
@@ -173,7 +222,7 @@ impl Engine {
     /// When to call [`tick`](Self::tick) if nothing comes before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let command = self.deadlines.first().map(|(at, _)| *at);
-        [command, self.presence.next_deadline()].into_iter().flatten().min()
+        [command, self.presence.next_deadline(), self.fleet.next_deadline()].into_iter().flatten().min()
     }
 
     /// The facts that no batch has yet, with the rows that they changed. `None`: there are none.
@@ -201,9 +250,12 @@ impl Engine {
 
     /// Everything up to `seq` is durable: what waited for it is ready, unless a command's moment has passed.
     pub fn durable(&mut self, now: Timestamp, seq: u64) {
-        self.problem = None;
+        let recovered = self.problem.take().is_some();
         self.durable = self.durable.max(seq);
         self.advance(now);
+        if recovered {
+            self.dispatch();
+        }
         for (_, decision) in std::mem::take(&mut self.postponed) {
             self.compare(self.now, &decision);
         }
@@ -262,6 +314,7 @@ impl Engine {
                     let Some((_, id)) = self.deadlines.pop_first() else { return };
                     self.command_due(&id);
                 }
+                _ if self.fleet.next_deadline() == Some(due) => self.rested(),
                 _ => {
                     self.presence.tick(self.now, &mut self.decisions);
                     self.reconcile(self.now);
@@ -269,6 +322,12 @@ impl Engine {
             }
         }
         self.now = self.now.max(now);
+    }
+
+    /// Robots that were left alone for a while are there again.
+    fn rested(&mut self) {
+        self.fleet.rested(self.now);
+        self.dispatch();
     }
 
     fn command_due(&mut self, id: &str) {
@@ -471,7 +530,11 @@ impl Engine {
                 sorting::failed(recorder, site, now, &id(boot, item), &reason)
             }
             SorterEvent::Ended { boot, item, outcome, chute } => {
-                sorting::ended(recorder, site, now, sorter, (boot, item), outcome, chute);
+                sorting::ended(recorder, site, now, sorter, (boot, item), outcome, chute.clone());
+                if let Some(chute) = chute {
+                    self.fleet.laid(&mut self.recorder, &self.site, now, &chute);
+                    self.dispatch();
+                }
                 // A repeat may come while the first one's facts are still under way: it waits for the newest.
                 self.hold(self.recorder.seq(), Effect::Recorded { sorter, boot, item });
             }
@@ -480,7 +543,12 @@ impl Engine {
                     sorting::belt(recorder, site, now, &code, belt);
                 }
             }
-            SorterEvent::Full { chute, full: true } => drop(self.full_chutes.insert((sorter, chute))),
+            SorterEvent::Full { chute, full: true } => {
+                if self.full_chutes.insert((sorter, chute.clone())) {
+                    self.fleet.full(&mut self.recorder, &self.site, now, &chute);
+                    self.dispatch();
+                }
+            }
             SorterEvent::Full { chute, full: false } => drop(self.full_chutes.remove(&(sorter, chute))),
         }
     }
@@ -503,9 +571,9 @@ impl Engine {
             return;
         }
         let reply = match self.recorder.state().parcels.get(&code) {
-            Some(Parcel { route: before }) if *before == route => Reply::Exists,
-            Some(_) => Reply::Differs("route"),
-            None => {
+            Some(Parcel { route: Some(before), .. }) if *before == route => Reply::Exists,
+            Some(Parcel { route: Some(_), .. }) => Reply::Differs("route"),
+            Some(Parcel { route: None, .. }) | None => {
                 let what = Some(code.as_str().to_owned());
                 let body = Body::ParcelAnnounced(ParcelAnnounced { code, route });
                 self.clerk(Act::edge(now)).record(what, None, None, body);
@@ -616,6 +684,7 @@ impl Engine {
                 DeviceKind::Reader => "reader",
                 DeviceKind::Sorter { .. } => "sorter",
                 DeviceKind::Scanner => "scanner",
+                DeviceKind::Robot { .. } => "robot",
             },
             up: live.up,
             since: live.since,
@@ -635,9 +704,11 @@ impl Engine {
             zones: zones.collect(),
             portals: portals.collect(),
             devices: devices.collect(),
+            robots: self.fleet.robots(site, state),
+            transports: self.fleet.transports(state),
             discrepancies,
             totals: Totals {
-                units: books.iter().sum(),
+                units: state.stock.iter().map(|(_, quantity)| quantity).sum(),
                 tags: self.presence.counters().tags,
                 reads: self.reads,
                 visits: self.visits,

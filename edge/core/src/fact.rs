@@ -12,6 +12,8 @@ pub enum Cause {
     Intent(String),
     /// A command to a machine: its id.
     Command(String),
+    /// A transport: its id.
+    Transport(Code),
     /// An earlier fact.
     Seq(u64),
 }
@@ -276,6 +278,116 @@ pub struct BeltChanged {
     pub belt: Belt,
 }
 
+/// A load is to be brought from one station to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransportPlanned {
+    /// Its name.
+    pub transport: Code,
+    /// Location from which.
+    pub from: Code,
+    /// Location to which.
+    pub to: Code,
+}
+
+/// A step in a transport's life: assigned (and perhaps unassigned again), loaded, and one of delivered, failed, cancelled.
+/// Recalled: its robot has yet to stop, then it is cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransportStep {
+    /// Which.
+    pub transport: Code,
+    /// The robot, where one has it.
+    pub robot: Option<Code>,
+}
+
+/// A node of a robot's way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriveStop {
+    /// Its code.
+    pub node: Code,
+    /// What to do there.
+    pub act: Option<crate::input::Handling>,
+}
+
+/// A robot will be told to drive. Followed by updates, accepted, passed for each stop, perhaps recalled, and one of done,
+/// refused, cancelled, lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrivePlanned {
+    /// `ROBOT-SECONDS-SEQ`: never used again.
+    pub drive: String,
+    /// The robot.
+    pub robot: Code,
+    /// What for; absent: out of another robot's way.
+    pub transport: Option<Code>,
+    /// The way; the first is where it stands.
+    pub stops: Vec<DriveStop>,
+    /// So many of them are released.
+    pub released: u32,
+}
+
+/// A robot's way goes on, perhaps another way than thought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriveUpdated {
+    /// Which drive.
+    pub drive: String,
+    /// The robot.
+    pub robot: Code,
+    /// Counts the updates.
+    pub update: u32,
+    /// So many stops stay as they were, counted from the drive's first.
+    pub keep: u32,
+    /// What follows them.
+    pub stops: Vec<DriveStop>,
+    /// So many are released now, counted from the drive's first.
+    pub released: u32,
+}
+
+/// A robot passed a stop, or stands there: what it held before is free.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrivePassed {
+    /// Which drive.
+    pub drive: String,
+    /// The robot.
+    pub robot: Code,
+    /// Which stop, counted from the drive's first, which is 0.
+    pub stop: u32,
+}
+
+/// A step in a drive's life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriveStep {
+    /// Which drive.
+    pub drive: String,
+    /// The robot.
+    pub robot: Code,
+}
+
+/// A robot without a drive is somewhere else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RobotPlaced {
+    /// The robot.
+    pub robot: Code,
+    /// The node at which it stands; absent: at none.
+    pub node: Option<Code>,
+}
+
+/// A robot carries nothing any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RobotEmptied {
+    /// The robot.
+    pub robot: Code,
+}
+
+/// A parcel changed place as part of a load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParcelMoved {
+    /// What its label says.
+    pub code: Code,
+    /// Location or robot from which.
+    pub from: Code,
+    /// Location or robot to which.
+    pub to: Code,
+}
+
 /// The edge began to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
@@ -337,6 +449,26 @@ kinds! {
     CommandConfirmed(CommandStep) = "command.confirmed";
     CommandMissed(CommandStep) = "command.missed";
     CommandFailed(CommandStep) = "command.failed";
+    ParcelMoved(ParcelMoved) = "parcel.moved";
+    TransportPlanned(TransportPlanned) = "transport.planned";
+    TransportAssigned(TransportStep) = "transport.assigned";
+    TransportUnassigned(TransportStep) = "transport.unassigned";
+    TransportRecalled(TransportStep) = "transport.recalled";
+    TransportLoaded(TransportStep) = "transport.loaded";
+    TransportDelivered(TransportStep) = "transport.delivered";
+    TransportFailed(TransportStep) = "transport.failed";
+    TransportCancelled(TransportStep) = "transport.cancelled";
+    DrivePlanned(DrivePlanned) = "drive.planned";
+    DriveUpdated(DriveUpdated) = "drive.updated";
+    DriveAccepted(DriveStep) = "drive.accepted";
+    DrivePassed(DrivePassed) = "drive.passed";
+    DriveRecalled(DriveStep) = "drive.recalled";
+    DriveDone(DriveStep) = "drive.done";
+    DriveRefused(DriveStep) = "drive.refused";
+    DriveCancelled(DriveStep) = "drive.cancelled";
+    DriveLost(DriveStep) = "drive.lost";
+    RobotPlaced(RobotPlaced) = "robot.placed";
+    RobotEmptied(RobotEmptied) = "robot.emptied";
     DeviceUp(DeviceChanged) = "device.up";
     DeviceDown(DeviceChanged) = "device.down";
     BeltChanged(BeltChanged) = "belt.changed";

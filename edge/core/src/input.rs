@@ -52,6 +52,39 @@ pub enum Input {
         /// Its route.
         route: Code,
     },
+    /// Someone wants what lies at one station brought to another. The same id again with the same content is no new
+    /// transport.
+    Transport {
+        /// Whom to answer.
+        request: u64,
+        /// Its name.
+        id: Code,
+        /// Location from which.
+        from: Code,
+        /// Location to which.
+        to: Code,
+    },
+    /// Someone wants a transport no more.
+    CancelTransport {
+        /// Whom to answer.
+        request: u64,
+        /// Which.
+        id: Code,
+    },
+    /// A person says that a robot carries nothing any more.
+    Emptied {
+        /// Whom to answer.
+        request: u64,
+        /// The robot.
+        robot: Code,
+    },
+    /// A robot tells.
+    Robot {
+        /// Which.
+        robot: DeviceIx,
+        /// What.
+        event: RobotEvent,
+    },
     /// A person at the page takes the radio's word in a discrepancy.
     Settle {
         /// Whom to answer.
@@ -187,6 +220,115 @@ pub enum SortOutcome {
     Jammed,
 }
 
+/// What a robot tells.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RobotEvent {
+    /// How it is. It lives.
+    Told(Box<RobotReport>),
+    /// Where it is on the plan, between reports.
+    At {
+        /// To the right, mm.
+        x_mm: i32,
+        /// Down, mm.
+        y_mm: i32,
+    },
+    /// It can't be heard any more, and why.
+    Gone(String),
+    /// It refused an update of a drive; it goes on with what it had.
+    Refused {
+        /// Which drive.
+        drive: String,
+        /// Which update.
+        update: u32,
+        /// Its reason.
+        reason: String,
+    },
+    /// An update could not be handed over in time.
+    NotSent {
+        /// Which drive.
+        drive: String,
+        /// Which update.
+        update: u32,
+    },
+    /// It has stopped on a drive that was recalled.
+    Stopped {
+        /// Which drive.
+        drive: String,
+    },
+}
+
+/// How a robot is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RobotReport {
+    /// The drive that it has, or had last; empty before any.
+    pub drive: String,
+    /// The update of it that it took last.
+    pub update: u32,
+    /// It has nothing left to drive or do.
+    pub idle: bool,
+    /// The node that it passed or stands on; empty if it knows none.
+    pub node: String,
+    /// That node's place in the drive, from 0.
+    pub stop: u32,
+    /// It moves.
+    pub driving: bool,
+    /// Why it takes no orders: driven by hand, paused, stopped in emergency, out of order. `None`: it takes them.
+    pub hindered: Option<String>,
+    /// Per cent, 0 to 100.
+    pub charge: u8,
+    /// How many loads it carries; `None` if it can't tell.
+    pub loads: Option<u16>,
+    /// Where it is on the plan, mm, if it knows.
+    pub position: Option<(i32, i32)>,
+    /// What it was told to do at stops, by the names that [`Stop::act`] has, and how far it is.
+    pub acts: Vec<(String, ActState)>,
+}
+
+/// How far a robot is with something to do at a stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActState {
+    /// Not done yet.
+    Open,
+    /// Done.
+    Done,
+    /// It can't, and why.
+    Failed(String),
+}
+
+/// What to do at a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Handling {
+    /// Take up what lies there.
+    Pick,
+    /// Put down what it carries.
+    Drop,
+}
+
+/// A robot's whole way as it should be now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drive {
+    /// Names it for ever.
+    pub id: String,
+    /// Counts the changes of its stops.
+    pub update: u32,
+    /// The place of the first of `stops` in the whole way, from 0: what was passed is left out.
+    pub first: u32,
+    /// The way: first released stops, which never change, then others, which may.
+    pub stops: Vec<Stop>,
+}
+
+/// A node of a robot's way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// Its code.
+    pub node: Code,
+    /// The robot may drive here.
+    pub released: bool,
+    /// What to do here: a name never used again, what, and at which location.
+    pub act: Option<(String, Handling, Code)>,
+}
+
 /// What the core wants done. Those that promise something come out only once the facts behind them are durable.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
@@ -228,6 +370,20 @@ pub enum Effect {
         /// Its number for the item.
         item: u32,
     },
+    /// Where a robot is to drive, whole; it replaces what was said before.
+    Drive {
+        /// The robot.
+        robot: DeviceIx,
+        /// Its way.
+        drive: Drive,
+    },
+    /// A robot is to stop on a drive and forget what is left of it.
+    CancelDrive {
+        /// The robot.
+        robot: DeviceIx,
+        /// Which drive.
+        drive: String,
+    },
     /// A task for whoever works with the scanner.
     AddTask {
         /// The scanner.
@@ -264,6 +420,8 @@ pub enum Reply {
     Exists,
     /// It contradicts what is there, in this field.
     Differs(&'static str),
+    /// This field names nothing that it can be done with.
+    Unfit(&'static str),
     /// There is no such thing.
     NotFound,
     /// Nothing can be recorded now: ask again.

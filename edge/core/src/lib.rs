@@ -7,12 +7,14 @@
 pub mod commit;
 pub mod engine;
 pub mod fact;
+pub mod fleet;
 pub mod identity;
 pub mod input;
 pub mod ledger;
 pub mod presence;
 pub mod reconcile;
 pub mod record;
+pub mod roadmap;
 pub mod scan;
 pub mod site;
 pub mod sorting;

@@ -3,6 +3,7 @@
 //! The daemon's configuration reads `site.toml`, reports every fault, and only then builds a [`Site`]. Things refer to
 //! each other by index; facts and pages use codes.
 
+use crate::roadmap::{NodeIx, Roadmap};
 use serde::{Deserialize, Serialize};
 use stowage_base::Code;
 
@@ -49,7 +50,11 @@ pub struct Site {
     pub policies: Vec<Policy>,
     /// Where parcels go; the first rule that fits decides.
     pub sort_plan: Vec<SortRule>,
-    /// Readers, sorters and scanners.
+    /// Where robots drive.
+    pub roadmap: Roadmap,
+    /// Transports that are asked for by themselves.
+    pub transports: Vec<TransportRule>,
+    /// Readers, sorters, scanners and robots.
     pub devices: Vec<Device>,
     /// How sure presence must be.
     pub presence: PresenceSettings,
@@ -205,6 +210,26 @@ pub struct SortRule {
     pub chutes: Vec<Code>,
 }
 
+/// When what lies at a station is brought to another. Never while a transport from there waits for its robot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransportRule {
+    /// Location from which: a station.
+    pub from: Code,
+    /// Location to which: a station.
+    pub to: Code,
+    /// What makes it happen.
+    pub when: TransportWhen,
+}
+
+/// What makes a transport happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportWhen {
+    /// A sorter tells that its chute of this location's code is full.
+    Full,
+    /// So many parcels lie there by the book.
+    Parcels(u32),
+}
+
 /// A device that the edge talks to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Device {
@@ -228,6 +253,11 @@ pub enum DeviceKind {
     },
     /// A handheld scanner.
     Scanner,
+    /// A mobile robot.
+    Robot {
+        /// Where it stands as long as it has told nothing.
+        start: Option<NodeIx>,
+    },
 }
 
 /// How sure presence must be, in per mille of posterior probability.
@@ -277,6 +307,12 @@ impl Site {
     /// The SKU whose code or alias is `code`.
     pub fn sku_coded(&self, code: &str) -> Option<&Sku> {
         self.skus.iter().find(|sku| sku.code == code || sku.aliases.iter().any(|alias| alias == code))
+    }
+
+    /// Whether this is a robot's code: what it carries is booked there.
+    pub fn is_robot(&self, code: &str) -> bool {
+        let of_robot = |device: &Device| device.code == code && matches!(device.kind, DeviceKind::Robot { .. });
+        self.devices.iter().any(of_robot)
     }
 
     /// The device of index `ix`.

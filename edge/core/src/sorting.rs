@@ -78,7 +78,7 @@ fn destination(
     };
     let to_hospital = |why: &str| (hospital.clone(), why.to_owned());
     let Some(code) = code else { return to_hospital("no-read") };
-    let route = state.parcels.get(code).map(|parcel| &parcel.route);
+    let route = state.parcels.get(code).and_then(|parcel| parcel.route.as_ref());
     let fits = |rule: &&SortRule| {
         let known = route.is_some() || rule.prefix.is_some();
         known

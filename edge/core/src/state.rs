@@ -1,10 +1,11 @@
 //! Everything durable that decisions stand on, and the one function that changes it.
 
 use crate::commit::Row;
-use crate::fact::{Body, Cause, CommandStep, Disposition, Fact, Movement, Place};
+use crate::fact::{Body, Cause, CommandStep, Disposition, DriveStop, Fact, Movement, Place, TransportStep};
 use crate::site::Action;
 use crate::table::{Key, Table};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use stowage_base::{Code, Epc, Intent, Timestamp, Verdict};
 
 /// A serialised unit that the book knows, or knew.
@@ -89,11 +90,95 @@ impl Key for IntentKey {
 /// How many answered intents of each scanner are kept for repeats: four times the link's window.
 pub const ANSWERS_KEPT: u32 = 32;
 
-/// A parcel that was announced.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A parcel that was announced, or sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parcel {
-    /// Its route.
-    pub route: Code,
+    /// Its route; `None`: it was never announced.
+    pub route: Option<Code>,
+    /// Where it lies: the code of a chute, a location or a robot.
+    #[serde(default)]
+    pub place: Option<Code>,
+}
+
+/// How far a transport has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransportState {
+    /// No robot has it yet.
+    Planned,
+    /// A robot is to fetch the load.
+    Assigned,
+    /// The load is on the robot.
+    Loaded,
+    /// The load is where it should be.
+    Delivered,
+    /// It can't be done.
+    Failed,
+    /// It isn't wanted any more.
+    Cancelled,
+}
+
+impl TransportState {
+    /// Whether nothing more can happen.
+    pub const fn ended(self) -> bool {
+        matches!(self, Self::Delivered | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// A load on its way from one station to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transport {
+    /// Location from which.
+    pub from: Code,
+    /// Location to which.
+    pub to: Code,
+    /// The fact that planned it: who was asked for first goes first.
+    pub planned: u64,
+    /// When it was planned.
+    pub since: Timestamp,
+    /// How far it has come.
+    pub state: TransportState,
+    /// The robot that has it, or had it last.
+    pub robot: Option<Code>,
+    /// Drives for it that came to nothing.
+    pub attempts: u8,
+    /// It isn't wanted any more, but its robot has yet to stop.
+    pub recalled: bool,
+}
+
+/// How many ended transports are kept, so that a repeated request is known as such.
+pub const TRANSPORTS_KEPT: usize = 4_096;
+
+/// A robot as far as it must be known after a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Robot {
+    /// Where it stands, or which node it passed last; `None`: off the roadmap.
+    pub node: Option<Code>,
+    /// The transport that it works on.
+    pub transport: Option<Code>,
+    /// The transport whose load it carries.
+    pub carries: Option<Code>,
+    /// Where it is told to drive.
+    pub drive: Option<Driving>,
+}
+
+/// Where a robot is told to drive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Driving {
+    /// Names it for ever.
+    pub id: String,
+    /// The last update.
+    pub update: u32,
+    /// The place of the first of `stops` in the whole way.
+    pub first: u32,
+    /// The way from the last passed stop on. Never empty.
+    pub stops: Vec<DriveStop>,
+    /// So many of `stops` are released: the robot holds their nodes. Never 0.
+    pub released: u32,
+    /// The robot has shown that it knows it.
+    pub accepted: bool,
+    /// It is to stop.
+    pub recalled: bool,
 }
 
 /// How far a command has come.
@@ -186,6 +271,14 @@ pub struct State {
     pub ended: Table<u64, String>,
     /// Open discrepancies by the number of the fact that opened them.
     pub discrepancies: Table<u64, Discrepancy>,
+    /// Transports by id.
+    pub transports: Table<Code, Transport>,
+    /// The ends of transports in order of their facts: which to forget first.
+    pub transported: Table<u64, Code>,
+    /// Robots that were ever heard.
+    pub robots: Table<Code, Robot>,
+    /// Which parcels lie at each place: what [`parcels`](Self::parcels) says, the other way round.
+    lying: BTreeMap<Code, BTreeSet<Code>>,
 }
 
 impl Default for State {
@@ -199,6 +292,10 @@ impl Default for State {
             commands: Table::new("command"),
             ended: Table::new("ended"),
             discrepancies: Table::new("discrepancy"),
+            transports: Table::new("transport"),
+            transported: Table::new("transported"),
+            robots: Table::new("robot"),
+            lying: BTreeMap::new(),
         }
     }
 }
@@ -214,10 +311,20 @@ impl State {
             "stock" => self.stock.load(key, body),
             "scanner" => self.scanners.load(key, body),
             "answer" => self.answers.load(key, body),
-            "parcel" => self.parcels.load(key, body),
+            "parcel" => {
+                self.parcels.load(key, body)?;
+                let code = stowage_base::code(key).unwrap_or_default();
+                if let Some(place) = self.parcels.get(&code).and_then(|parcel| parcel.place.clone()) {
+                    self.lying.entry(place).or_default().insert(code);
+                }
+                Ok(())
+            }
             "command" => self.commands.load(key, body),
             "ended" => self.ended.load(key, body),
             "discrepancy" => self.discrepancies.load(key, body),
+            "transport" => self.transports.load(key, body),
+            "transported" => self.transported.load(key, body),
+            "robot" => self.robots.load(key, body),
             _ => Err(format!("row {key:?}: there is no table {table:?}")),
         }
     }
@@ -233,6 +340,9 @@ impl State {
         self.commands.drain(&mut rows);
         self.ended.drain(&mut rows);
         self.discrepancies.drain(&mut rows);
+        self.transports.drain(&mut rows);
+        self.transported.drain(&mut rows);
+        self.robots.drain(&mut rows);
         rows
     }
 
@@ -266,7 +376,9 @@ impl State {
                 Ok(())
             }
             Body::ParcelAnnounced(parcel) => {
-                self.parcels.insert(parcel.code.clone(), Parcel { route: parcel.route.clone() });
+                let mut announced = self.parcels.get(&parcel.code).cloned().unwrap_or_default();
+                announced.route = Some(parcel.route.clone());
+                self.parcels.insert(parcel.code.clone(), announced);
                 Ok(())
             }
             Body::CommandPlanned(planned) => {
@@ -303,7 +415,7 @@ impl State {
             Body::CommandConfirmed(step) => self.step(fact.seq, step, CommandState::Confirmed),
             Body::CommandMissed(step) => self.step(fact.seq, step, CommandState::Missed),
             Body::CommandFailed(step) => self.step(fact.seq, step, CommandState::Failed),
-            Body::ParcelEnded(ended) => self.tell_end(&ended.command),
+            Body::ParcelEnded(ended) => self.tell_end(&ended.command, ended.chute.as_ref()),
             Body::DiscrepancyOpened(opened) => {
                 let discrepancy = Discrepancy {
                     epc: opened.epc,
@@ -322,6 +434,50 @@ impl State {
                 let gone = self.discrepancies.remove(&settled.id);
                 gone.map(drop).ok_or_else(|| format!("there is no open discrepancy {}", settled.id))
             }
+            Body::ParcelMoved(moved) => {
+                let place = self.parcels.get(&moved.code).and_then(|parcel| parcel.place.as_ref());
+                if place != Some(&moved.from) {
+                    return Err(format!("parcel {} lies at {place:?}, not at {}", moved.code, moved.from));
+                }
+                self.lay(&moved.code, &moved.to);
+                Ok(())
+            }
+            Body::TransportPlanned(planned) => {
+                let transport = Transport {
+                    from: planned.from.clone(),
+                    to: planned.to.clone(),
+                    planned: fact.seq,
+                    since: fact.at,
+                    state: TransportState::Planned,
+                    robot: None,
+                    attempts: 0,
+                    recalled: false,
+                };
+                self.transports.insert(planned.transport.clone(), transport);
+                Ok(())
+            }
+            Body::TransportAssigned(step) => self.transport(fact.seq, step, TransportState::Assigned),
+            Body::TransportUnassigned(step) => self.transport(fact.seq, step, TransportState::Planned),
+            Body::TransportRecalled(step) => {
+                let open = self.transports.get_mut(&step.transport).filter(|open| !open.state.ended());
+                open.ok_or_else(|| format!("there is no open transport {}", step.transport))?.recalled = true;
+                Ok(())
+            }
+            Body::TransportLoaded(step) => self.transport(fact.seq, step, TransportState::Loaded),
+            Body::TransportDelivered(step) => self.transport(fact.seq, step, TransportState::Delivered),
+            Body::TransportFailed(step) => self.transport(fact.seq, step, TransportState::Failed),
+            Body::TransportCancelled(step) => self.transport(fact.seq, step, TransportState::Cancelled),
+            Body::DrivePlanned(_)
+            | Body::DriveUpdated(_)
+            | Body::DriveAccepted(_)
+            | Body::DrivePassed(_)
+            | Body::DriveRecalled(_)
+            | Body::DriveDone(_)
+            | Body::DriveRefused(_)
+            | Body::DriveCancelled(_)
+            | Body::DriveLost(_)
+            | Body::RobotPlaced(_)
+            | Body::RobotEmptied(_) => self.apply_robot(&fact.body),
             Body::Started(_)
             | Body::Counted(_)
             | Body::PresenceMoved(_)
@@ -390,17 +546,157 @@ impl State {
 
     fn step(&mut self, seq: u64, step: &CommandStep, state: CommandState) -> Result<(), String> {
         if step.outcome.is_some() {
-            self.tell_end(&step.command)?;
+            self.tell_end(&step.command, step.chute.as_ref())?;
         }
         self.advance(seq, &step.command, state)
     }
 
-    fn tell_end(&mut self, id: &str) -> Result<(), String> {
+    /// An item came to its end: its parcel lies there.
+    fn tell_end(&mut self, id: &str, chute: Option<&Code>) -> Result<(), String> {
         let command = self.commands.get_mut(&id.to_owned()).ok_or_else(|| format!("there is no command {id}"))?;
         if std::mem::replace(&mut command.told, true) {
             return Err(format!("the end of command {id} was told before"));
         }
+        if let (Some(parcel), Some(chute)) = (command.parcel.clone(), chute) {
+            self.lay(&parcel, chute);
+        }
         Ok(())
+    }
+
+    fn transport(&mut self, seq: u64, step: &TransportStep, state: TransportState) -> Result<(), String> {
+        let (id, open) = (&step.transport, self.transports.get_mut(&step.transport));
+        let transport = open.ok_or_else(|| format!("there is no transport {id}"))?;
+        if transport.state.ended() || transport.state == state {
+            return Err(format!("transport {id} is {:?} already, it can't become {state:?}", transport.state));
+        }
+        transport.state = state;
+        if let Some(code) = &step.robot {
+            transport.robot = Some(code.clone());
+            let mut robot = self.robots.get(code).cloned().unwrap_or_default();
+            match state {
+                TransportState::Assigned => robot.transport = Some(id.clone()),
+                TransportState::Loaded => robot.carries = Some(id.clone()),
+                TransportState::Planned => {
+                    robot.transport = None;
+                    transport.attempts = transport.attempts.saturating_add(1);
+                    transport.robot = None;
+                }
+                TransportState::Delivered => (robot.transport, robot.carries) = (None, None),
+                // What it carries stays on it until somebody takes it off.
+                TransportState::Failed | TransportState::Cancelled => robot.transport = None,
+            }
+            self.robots.insert(code.clone(), robot);
+        }
+        if state.ended() {
+            self.transported.insert(seq, id.clone());
+            let oldest = self.transported.iter().next().map(|(&oldest, _)| oldest);
+            if self.transported.len() > TRANSPORTS_KEPT
+                && let Some(id) = oldest.and_then(|oldest| self.transported.remove(&oldest))
+            {
+                self.transports.remove(&id);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_robot(&mut self, body: &Body) -> Result<(), String> {
+        let (code, id) = match body {
+            Body::DrivePlanned(planned) => {
+                let mut robot = self.robots.get(&planned.robot).cloned().unwrap_or_default();
+                if let Some(before) = &robot.drive {
+                    return Err(format!("{} has drive {} already", planned.robot, before.id));
+                }
+                if planned.released == 0 || planned.released as usize > planned.stops.len() {
+                    return Err(format!("{} of {} stops are released", planned.released, planned.stops.len()));
+                }
+                robot.node = planned.stops.first().map(|stop| stop.node.clone());
+                robot.drive = Some(Driving {
+                    id: planned.drive.clone(),
+                    update: 0,
+                    first: 0,
+                    stops: planned.stops.clone(),
+                    released: planned.released,
+                    accepted: false,
+                    recalled: false,
+                });
+                self.robots.insert(planned.robot.clone(), robot);
+                return Ok(());
+            }
+            Body::RobotPlaced(placed) => {
+                let mut robot = self.robots.get(&placed.robot).cloned().unwrap_or_default();
+                if let Some(drive) = &robot.drive {
+                    return Err(format!("{} has drive {}: it is where that says", placed.robot, drive.id));
+                }
+                robot.node.clone_from(&placed.node);
+                self.robots.insert(placed.robot.clone(), robot);
+                return Ok(());
+            }
+            Body::RobotEmptied(emptied) => {
+                let robot = self.robots.get_mut(&emptied.robot);
+                robot.ok_or_else(|| format!("there is no robot {}", emptied.robot))?.carries = None;
+                return Ok(());
+            }
+            Body::DriveUpdated(updated) => (&updated.robot, &updated.drive),
+            Body::DrivePassed(passed) => (&passed.robot, &passed.drive),
+            Body::DriveAccepted(step)
+            | Body::DriveRecalled(step)
+            | Body::DriveDone(step)
+            | Body::DriveRefused(step)
+            | Body::DriveCancelled(step)
+            | Body::DriveLost(step) => (&step.robot, &step.drive),
+            _ => return Err("no fact about a robot".into()),
+        };
+        let none = || format!("{code} has no drive {id}");
+        let robot = self.robots.get_mut(code).ok_or_else(none)?;
+        let drive = robot.drive.as_mut().filter(|drive| drive.id == *id).ok_or_else(none)?;
+        match body {
+            Body::DriveUpdated(updated) => {
+                let keep = updated.keep.checked_sub(drive.first).map(|keep| keep as usize);
+                let released = updated.released.checked_sub(drive.first);
+                let total = keep.map(|keep| keep + updated.stops.len());
+                match (keep, released, total) {
+                    (Some(keep), Some(released), Some(total))
+                        if keep >= drive.released as usize
+                            && keep <= drive.stops.len()
+                            && released >= drive.released
+                            && released as usize <= total
+                            && updated.update > drive.update =>
+                    {
+                        drive.stops.truncate(keep);
+                        drive.stops.extend(updated.stops.iter().cloned());
+                        (drive.released, drive.update) = (released, updated.update);
+                    }
+                    _ => return Err(format!("update {} of {id} changes what is released", updated.update)),
+                }
+            }
+            Body::DrivePassed(passed) => {
+                let gone = passed.stop.checked_sub(drive.first).filter(|gone| *gone < drive.released);
+                let gone = gone.ok_or_else(|| format!("stop {} of {id} is not released", passed.stop))?;
+                drive.stops.drain(..gone as usize);
+                (drive.first, drive.released) = (passed.stop, drive.released - gone);
+                robot.node = drive.stops.first().map(|stop| stop.node.clone());
+            }
+            Body::DriveAccepted(_) => drive.accepted = true,
+            Body::DriveRecalled(_) => drive.recalled = true,
+            _ => robot.drive = None,
+        }
+        Ok(())
+    }
+
+    /// The parcels that lie at a place.
+    pub fn parcels_at(&self, place: &str) -> impl ExactSizeIterator<Item = &Code> {
+        self.lying.iter().find(|(at, _)| *at == place).map(|(_, parcels)| parcels.iter()).unwrap_or_default()
+    }
+
+    fn lay(&mut self, code: &Code, place: &Code) {
+        let mut parcel = self.parcels.get(code).cloned().unwrap_or_default();
+        if let Some(parcels) = parcel.place.as_ref().and_then(|before| self.lying.get_mut(before)) {
+            parcels.remove(code);
+        }
+        self.lying.retain(|_, parcels| !parcels.is_empty());
+        self.lying.entry(place.clone()).or_default().insert(code.clone());
+        parcel.place = Some(place.clone());
+        self.parcels.insert(code.clone(), parcel);
     }
 
     fn advance(&mut self, seq: u64, id: &str, state: CommandState) -> Result<(), String> {
@@ -428,7 +724,7 @@ impl State {
     /// Each breach in words.
     pub fn check(&self) -> Result<(), Vec<String>> {
         let mut faults = Vec::new();
-        let mut units = std::collections::BTreeMap::<StockKey, u64>::new();
+        let mut units = BTreeMap::<StockKey, u64>::new();
         for (epc, item) in self.items.iter() {
             if let Some(place) = &item.place {
                 let key = StockKey {
@@ -451,6 +747,16 @@ impl State {
             }
             if serialised > quantity {
                 faults.push(format!("{serialised} units of {} at {} but stock {quantity}", key.sku, key.location));
+            }
+        }
+        let mut holders = BTreeMap::<&Code, &Code>::new();
+        for (code, robot) in self.robots.iter() {
+            let drive = robot.drive.iter().flat_map(|drive| drive.stops.iter().take(drive.released as usize));
+            let held = drive.map(|stop| &stop.node);
+            for node in held.chain(robot.node.iter().filter(|_| robot.drive.is_none())) {
+                if let Some(other) = holders.insert(node, code) {
+                    faults.push(format!("node {node} is held by {other} and by {code}"));
+                }
             }
         }
         if faults.is_empty() { Ok(()) } else { Err(faults) }

@@ -2,6 +2,7 @@
 
 use crate::input::Belt;
 use crate::site::{Action, ZoneKind};
+use crate::state::TransportState;
 use serde::Serialize;
 use stowage_base::{Code, Epc, Timestamp};
 
@@ -24,6 +25,10 @@ pub struct View {
     pub portals: Vec<PortalView>,
     /// Devices in order of the edge file.
     pub devices: Vec<DeviceView>,
+    /// Robots in order of the edge file.
+    pub robots: Vec<RobotView>,
+    /// Open transports, oldest first.
+    pub transports: Vec<TransportView>,
     /// Open discrepancies, oldest first.
     pub discrepancies: Vec<DiscrepancyView>,
     /// Sums.
@@ -77,13 +82,13 @@ pub struct PortalView {
 pub struct DeviceView {
     /// Short code.
     pub code: Code,
-    /// `reader`, `sorter` or `scanner`.
+    /// `reader`, `sorter`, `scanner` or `robot`.
     pub kind: &'static str,
     /// Whether its session is up.
     pub up: bool,
     /// Since when it is up or down; `None`: never up yet.
     pub since: Option<Timestamp>,
-    /// Reads of a reader, items of a sorter, intents of a scanner, since the start.
+    /// Reads of a reader, items of a sorter, intents of a scanner, messages of a robot, since the start.
     pub count: u64,
     /// Refusals and faults that it reported.
     pub faults: u64,
@@ -95,6 +100,52 @@ pub struct DeviceView {
     pub last_error: Option<String>,
     /// Whether a sorter's belt runs: as it told last.
     pub belt: Option<Belt>,
+}
+
+/// A robot.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RobotView {
+    /// Its code.
+    pub code: Code,
+    /// Whether it can be heard.
+    pub up: bool,
+    /// Where it is on the plan, mm.
+    pub position: Option<[i32; 2]>,
+    /// The node at which it stands or which it passed last.
+    pub node: Option<Code>,
+    /// The nodes that its drive holds, in order.
+    pub held: Vec<Code>,
+    /// Per cent.
+    pub charge: Option<u8>,
+    /// The transport whose load it carries.
+    pub carries: Option<Code>,
+    /// The transport that it works on.
+    pub transport: Option<Code>,
+    /// What it does, in words.
+    pub does: String,
+    /// Why it doesn't get further, in words.
+    pub waits: Option<String>,
+}
+
+/// An open transport.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TransportView {
+    /// Its id.
+    pub id: Code,
+    /// Location from which.
+    pub from: Code,
+    /// Location to which.
+    pub to: Code,
+    /// How far it has come.
+    pub state: TransportState,
+    /// It isn't wanted any more, but its robot has yet to stop.
+    pub recalled: bool,
+    /// The robot that has it.
+    pub robot: Option<Code>,
+    /// When it was asked for.
+    pub since: Timestamp,
+    /// Why no robot has it, in words.
+    pub waits: Option<String>,
 }
 
 /// An open discrepancy.

@@ -61,6 +61,8 @@ fn site() -> Site {
         tags: vec![],
         policies: vec![],
         sort_plan: vec![],
+        roadmap: Default::default(),
+        transports: Vec::new(),
         devices: vec![],
         presence: PresenceSettings { tags_max: TAGS, ..PresenceSettings::default() },
     }

@@ -121,6 +121,7 @@ impl Floor {
                 DeviceKind::Reader => "reader",
                 DeviceKind::Sorter { .. } => "sorter",
                 DeviceKind::Scanner => "scanner",
+                DeviceKind::Robot { .. } => "robot",
             },
             up: false,
             since: None,
@@ -328,7 +329,7 @@ impl Floor {
         let site = self.site.clone();
         let sorter = site.devices.iter().find_map(|device| match &device.kind {
             DeviceKind::Sorter { chutes, .. } => Some((device.code.clone(), chutes.clone())),
-            DeviceKind::Reader | DeviceKind::Scanner => None,
+            DeviceKind::Reader | DeviceKind::Scanner | DeviceKind::Robot { .. } => None,
         });
         let Some((sorter, chutes)) = sorter else { return Ok(()) };
         let item = self.totals.sorted as u32 + 1;
@@ -434,6 +435,8 @@ impl Floor {
                 self.parcels.push((code.clone(), route.clone()));
                 Ok(Reply::Done)
             }
+            What::Transport { .. } => Ok(Reply::Unfit("from")),
+            What::CancelTransport { .. } | What::Emptied { .. } => Ok(Reply::NotFound),
             What::Settle { discrepancy } => {
                 let Some(at) = self.open.iter().position(|open| open.id == *discrepancy) else {
                     return Ok(Reply::NotFound);
@@ -469,6 +472,8 @@ impl Floor {
             zones: zones.collect(),
             portals: self.portals.clone(),
             devices: self.devices.clone(),
+            robots: Vec::new(),
+            transports: Vec::new(),
             discrepancies: self.open.clone(),
             totals: Totals {
                 units: self.units.iter().filter(|unit| unit.book.is_some()).count() as u64,

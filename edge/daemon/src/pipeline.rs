@@ -149,6 +149,8 @@ impl Pipeline {
             tags: Vec::new(),
             policies: Vec::new(),
             sort_plan: Vec::new(),
+            roadmap: Default::default(),
+            transports: Vec::new(),
             devices: vec![Device { code: Code::new(), kind: DeviceKind::Reader }],
             presence: PresenceSettings::default(),
         };

@@ -90,6 +90,7 @@ pub(super) fn plan(edge: &mut Edge, folder: &Path, ports: Ports) -> Result<Plan,
                 };
                 plan.far.push(Far::SorterMqtt { link, settings });
             }
+            DeviceKind::Robot(robot) => turn(&mut robot.broker, broker),
             DeviceKind::Scanner(scanner) => plan.handhelds.push(HandheldSettings {
                 device: device.id.clone(),
                 key: *scanner.key.expose(),

@@ -30,7 +30,14 @@ enum Seat {
     Llrp(Box<llrp::Client>, Points),
     Mercury(Box<stowage_mercury::Client>, Points),
     Sorter(Box<sorter_mqtt::Edge>),
-    Scanner { code: Code, key: EnrolmentKey, standing: Standing, end: Box<EdgeEnd> },
+    Scanner {
+        code: Code,
+        key: EnrolmentKey,
+        standing: Standing,
+        end: Box<EdgeEnd>,
+    },
+    /// Nobody is there: see [`Far::Away`](super::far::Far::Away).
+    Away,
 }
 
 /// What happens to a session.
@@ -71,6 +78,7 @@ impl Edge {
                     standing: Standing::new(engine.answered(ix)),
                     end: Box::new(EdgeEnd::new()),
                 },
+                DeviceKind::Robot(_) => Seat::Away,
             });
         }
         Ok(Self { engine, seats, catalogue: Catalogue::of(site), boot })
@@ -116,6 +124,7 @@ impl Edge {
                     Step::Effect(_) => end.news(now, &mut sink),
                 }
             }
+            Seat::Away => {}
         }
         out
     }
@@ -127,6 +136,7 @@ impl Edge {
             Seat::Mercury(session, _) => session.next_deadline(),
             Seat::Sorter(session) => session.next_deadline(),
             Seat::Scanner { end, .. } => end.next_deadline(),
+            Seat::Away => None,
         }
     }
 
@@ -135,7 +145,7 @@ impl Edge {
         match &self.seats[device] {
             Seat::Llrp(session, _) => session.over(),
             Seat::Mercury(session, _) => session.over(),
-            Seat::Sorter(_) => false,
+            Seat::Sorter(_) | Seat::Away => false,
             Seat::Scanner { end, .. } => end.over().is_some(),
         }
     }

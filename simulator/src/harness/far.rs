@@ -43,6 +43,8 @@ pub(super) enum Far {
     Mercury(Box<Module>),
     Sorter(Box<Sorter>),
     Scanner(Box<Worker>),
+    /// Robots have no far end in virtual time: to the edge they are switched off.
+    Away,
 }
 
 impl Far {
@@ -71,6 +73,7 @@ impl Far {
             DeviceKind::Scanner(scanner) => {
                 Self::Scanner(Box::new(Worker::new(config.id.clone(), *scanner.key.expose(), number)))
             }
+            DeviceKind::Robot(_) => Self::Away,
         }
     }
 
@@ -81,6 +84,7 @@ impl Far {
             Self::Mercury(module) => module.connected(now, &mut |octets| out.push(stream(octets))),
             Self::Sorter(sorter) => sorter.connected(now, &mut |topic, octets| out.push(message(topic, octets))),
             Self::Scanner(worker) => out = worker.connected(now, random),
+            Self::Away => {}
         }
         out
     }
@@ -100,6 +104,7 @@ impl Far {
                 sorter.receive(now, &packet.topic, octets, send);
             }
             Self::Scanner(worker) => out = worker.receive(now, octets),
+            Self::Away => {}
         }
         out
     }
@@ -113,6 +118,7 @@ impl Far {
             Self::Mercury(module) => module.tick(now, air, &mut |octets| out.push(stream(octets))),
             Self::Sorter(sorter) => sorter.tick(now, &mut |topic, octets| out.push(message(topic, octets))),
             Self::Scanner(worker) => out = worker.tick(now),
+            Self::Away => {}
         }
         out
     }
@@ -123,6 +129,7 @@ impl Far {
             Self::Mercury(module) => module.next_deadline(),
             Self::Sorter(sorter) => sorter.next_deadline(),
             Self::Scanner(worker) => worker.next_deadline(),
+            Self::Away => None,
         }
     }
 
@@ -132,6 +139,7 @@ impl Far {
             Self::Mercury(module) => module.disconnected(now),
             Self::Sorter(sorter) => sorter.disconnected(now),
             Self::Scanner(worker) => worker.disconnected(now),
+            Self::Away => {}
         }
     }
 
@@ -139,7 +147,7 @@ impl Far {
         match self {
             Self::Llrp(reader) => reader.over(),
             Self::Mercury(module) => module.over(),
-            Self::Sorter(_) => false,
+            Self::Sorter(_) | Self::Away => false,
             Self::Scanner(worker) => worker.over(),
         }
     }
@@ -164,7 +172,7 @@ impl Far {
                 violations.last.filter(|_| !excused).map(told).into_iter().collect()
             }
             Self::Sorter(sorter) => sorter.violations().iter().map(|violation| format!("{violation:?}")).collect(),
-            Self::Scanner(_) => Vec::new(),
+            Self::Scanner(_) | Self::Away => Vec::new(),
         }
     }
 }

@@ -326,6 +326,7 @@ impl<'a> Run<'a> {
             | Effect::AddTask { scanner, .. }
             | Effect::RemoveTask { scanner, .. } => *scanner,
             Effect::Divert { sorter, .. } | Effect::Recorded { sorter, .. } => *sorter,
+            Effect::Drive { robot, .. } | Effect::CancelDrive { robot, .. } => *robot,
             Effect::Reply { request, reply } => return self.reply(*request, reply),
         };
         self.edge_step(usize::from(device.0), Step::Effect(effect));
@@ -379,14 +380,14 @@ impl<'a> Run<'a> {
                     self.auditor.told(worker.code(), seq, &verdict);
                 }
             }
-            Far::Llrp(_) | Far::Mercury(_) => {}
+            Far::Llrp(_) | Far::Mercury(_) | Far::Away => {}
         }
     }
 
     /// Whether this end would like to be connected and isn't. Of a stream the edge's end stands for both.
     fn dials(&self, post: &Post, end: To) -> bool {
         let wants = match end {
-            To::Edge => self.edge.is_some(),
+            To::Edge => self.edge.is_some() && !matches!(post.far, Far::Away),
             To::Device => post.is_sorter(),
         };
         wants && !post.on[end as usize]
@@ -458,7 +459,7 @@ impl<'a> Run<'a> {
         }
         let handhelds = self.posts.iter().filter_map(|post| match &post.far {
             Far::Scanner(worker) => Some((worker.code(), worker.kept())),
-            Far::Llrp(_) | Far::Mercury(_) | Far::Sorter(_) => None,
+            Far::Llrp(_) | Far::Mercury(_) | Far::Sorter(_) | Far::Away => None,
         });
         let mut metrics = self.auditor.finish(&self.floor, handhelds, &self.delivered);
         metrics.simulated_ms = (self.now - START).millis().unsigned_abs();
@@ -494,7 +495,7 @@ impl Run<'_> {
                     self.again(Deed::SwitchOff(device));
                     self.plan(START + PACE, Deed::Press(device));
                 }
-                Far::Llrp(_) | Far::Mercury(_) => {}
+                Far::Llrp(_) | Far::Mercury(_) | Far::Away => {}
             }
             self.again(Deed::Cut(device));
             self.again(Deed::Stall(device));
@@ -645,7 +646,7 @@ impl Run<'_> {
     fn worker(&mut self, device: usize) -> Option<&mut worker::Worker> {
         match &mut self.posts[device].far {
             Far::Scanner(worker) => Some(worker),
-            Far::Llrp(_) | Far::Mercury(_) | Far::Sorter(_) => None,
+            Far::Llrp(_) | Far::Mercury(_) | Far::Sorter(_) | Far::Away => None,
         }
     }
 
@@ -703,7 +704,7 @@ impl Run<'_> {
                 self.auditor.promised(code, route);
             }
             Reply::Busy => {}
-            Reply::Differs(_) | Reply::NotFound => {
+            Reply::Differs(_) | Reply::Unfit(_) | Reply::NotFound => {
                 self.auditor.violation(format!("parcel {code} is refused: {reply:?}"))
             }
         }
@@ -787,7 +788,7 @@ impl Run<'_> {
                 Far::Scanner(worker) if worker.pending() > 0 => {
                     left.push(format!("{code} waits for {} answers", worker.pending()));
                 }
-                Far::Llrp(_) | Far::Mercury(_) | Far::Sorter(_) | Far::Scanner(_) => {}
+                Far::Llrp(_) | Far::Mercury(_) | Far::Sorter(_) | Far::Scanner(_) | Far::Away => {}
             }
         }
         if let Some(edge) = &self.edge {

@@ -54,6 +54,8 @@ fn site() -> Site {
             SortRule { sorter: None, route: Some(code("NORTH")), prefix: None, chutes: vec![code("C1")] },
             SortRule { sorter: None, route: None, prefix: Some(code("1Z")), chutes: vec![code("C1"), code("C2")] },
         ],
+        roadmap: Default::default(),
+        transports: Vec::new(),
         devices: vec![
             Device { code: code("gate-1"), kind: DeviceKind::Reader },
             Device {

@@ -45,6 +45,8 @@ fn site(tags_max: u32) -> Site {
         tags: vec![],
         policies: vec![],
         sort_plan: vec![],
+        roadmap: Default::default(),
+        transports: Vec::new(),
         devices: vec![Device { code: text("R1"), kind: DeviceKind::Reader }],
         presence: PresenceSettings { tags_max, ..PresenceSettings::default() },
     }

@@ -4,5 +4,6 @@
 //! in virtual time, so that both wire the same chain.
 
 pub mod reader;
+pub mod robot;
 pub mod scanner;
 pub mod sorter;

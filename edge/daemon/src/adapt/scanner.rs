@@ -60,7 +60,11 @@ impl Standing {
                 self.task(*id as u32, Change::Task(Task { id: *id as u32, key: *key, args }));
             }
             Effect::RemoveTask { id, .. } => self.task(*id as u32, Change::TaskGone(*id as u32)),
-            Effect::Divert { .. } | Effect::Recorded { .. } | Effect::Reply { .. } => {}
+            Effect::Divert { .. }
+            | Effect::Recorded { .. }
+            | Effect::Drive { .. }
+            | Effect::CancelDrive { .. }
+            | Effect::Reply { .. } => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! `edge.toml`: this edge's devices and followers, where it listens and keeps its data.
 
 use super::device::{self, Device, Devices};
+use super::fault::nearest;
 use super::read::{File, Found, Names, Section};
 use super::url::Broker;
 use std::fmt;
@@ -21,7 +22,7 @@ pub struct Edge {
     pub scanners: SocketAddr,
     /// The site; its `devices` are in the order of [`devices`](Self::devices).
     pub site: Site,
-    /// Readers, sorters and scanners.
+    /// Readers, sorters, scanners and robots.
     pub devices: Vec<Device>,
     /// Where facts go.
     pub followers: Vec<Follower>,
@@ -95,6 +96,32 @@ impl Written {
                 let message =
                     format!("no read point of site.toml has {id}'s antenna {port}: add one there, or take it out here");
                 file.fault_of_key(at, message);
+            }
+        }
+    }
+
+    /// Notes robots that have nowhere to drive, or that start where no node is or where another starts.
+    pub(super) fn refuse_unplaced_robots(&self, file: &File, site: &Site) {
+        let mut taken: Vec<(&Code, &Code)> = Vec::new();
+        for robot in &self.devices.robots {
+            let (id, _) = &self.devices.list[robot.device];
+            if site.roadmap.nodes().is_empty() {
+                let message = format!("{id} has nowhere to drive: give site.toml a roadmap, [[node]] and [[edge]]");
+                file.fault_of_key(&robot.at, message);
+                continue;
+            }
+            let Some(start) = &robot.start else { continue };
+            if site.roadmap.coded(&start.value).is_none() {
+                let codes = site.roadmap.nodes().iter().map(|node| node.code.as_str());
+                let mend = match nearest(&start.value, codes) {
+                    Some(node) => format!("did you mean {node:?}?"),
+                    None => "give one of its [[node]]s".into(),
+                };
+                file.fault(&start.at, format!("no node of site.toml; {mend}"));
+            }
+            match taken.iter().find(|(node, _)| *node == &start.value) {
+                Some((_, other)) => file.fault(&start.at, format!("{other} starts there already: give another node")),
+                None => taken.push((&start.value, id)),
             }
         }
     }

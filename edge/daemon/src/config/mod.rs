@@ -8,13 +8,14 @@ mod device;
 mod edge;
 mod fault;
 mod read;
+mod roadmap;
 mod scenario;
 mod site;
 #[cfg(test)]
 mod tests;
 mod url;
 
-pub use device::{Antenna, Chutes, Device, DeviceKind, Llrp, Mercury, Scanner, SorterMqtt};
+pub use device::{Antenna, Chutes, Device, DeviceKind, Llrp, Mercury, Robot, Scanner, SorterMqtt};
 pub use edge::{Edge, Follower, FollowerKind, Secret};
 pub use fault::{Fault, Faults, FileFaults};
 pub use scenario::{FaultRates, Load, Scenario};
@@ -147,6 +148,7 @@ fn load(path: &Path, kinds: &[Kind]) -> (Option<Loaded>, Vec<Checked>) {
                 let site = site::read(root, Some(&written.devices));
                 if !site_file.is_faulty() {
                     written.refuse_unplaced_antennas(&file, &site);
+                    written.refuse_unplaced_robots(&file, &site);
                 }
                 Some(site)
             });

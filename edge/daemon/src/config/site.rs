@@ -3,6 +3,7 @@
 use super::device::{Chutes, DeviceKind, Devices};
 use super::fault::nearest;
 use super::read::{At, File, Found, Names, Section};
+use super::roadmap;
 use std::collections::BTreeSet;
 use stowage_base::Code;
 use stowage_core::site::{
@@ -11,7 +12,7 @@ use stowage_core::site::{
 };
 
 /// Farthest from the plan's origin, and the largest side of an area: 10 km in mm.
-const PLAN_MM_MAX: i64 = 10_000_000;
+pub(super) const PLAN_MM_MAX: i64 = 10_000_000;
 
 /// Reads a site's file whose `kind` was taken already. References to devices are checked against `devices`; without
 /// them each reader counts as known, in order of first mention, and the sort plan is left out.
@@ -35,10 +36,15 @@ pub(super) fn read(mut root: Section<'_>, devices: Option<&Devices>) -> Site {
     let tags = tags(&mut root);
     let policies = policies(&mut root, &zone_names);
     let sort_plan = sort_plan(&mut root, devices);
+    let is_place = |file: &File, code: &Found<Code>| {
+        zone_names.index(&code.value).is_some() || location_names.find(file, code).is_some()
+    };
+    let roadmap::Read { map, names: nodes } = roadmap::read(&mut root, &is_place);
+    let transports = roadmap::transports(&mut root, &map, devices);
     let presence = presence(&mut root);
     root.end();
     let devices = match devices {
-        Some(devices) => devices.for_core(),
+        Some(devices) => devices.for_core(&nodes),
         None => readers.into_devices(),
     };
     Site {
@@ -54,6 +60,8 @@ pub(super) fn read(mut root: Section<'_>, devices: Option<&Devices>) -> Site {
         tags,
         policies,
         sort_plan,
+        roadmap: map,
+        transports,
         devices,
         presence,
     }

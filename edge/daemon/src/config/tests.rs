@@ -379,12 +379,173 @@ fn a_portal_to_an_unknown_zone_is_one_fault() {
 #[test]
 fn a_device_of_unknown_kind_is_one_fault() {
     for old in ["kind = \"llrp\"", "kind = \"sorter-mqtt\""] {
-        let folder = copy(&[(old, "kind = \"robot\"")], &[]);
+        let folder = copy(&[(old, "kind = \"crane\"")], &[]);
         let faults = faults(folder.path());
         let [(_, line, fault)] = &faults[..] else { panic!("{faults:?}") };
-        assert_eq!(line, "kind = \"robot\"");
-        assert!(fault.ends_with("not known here; give one of llrp, mercury, sorter-mqtt, scanner"), "{fault}");
+        assert_eq!(line, "kind = \"crane\"");
+        assert!(fault.ends_with("not known here; give one of llrp, mercury, sorter-mqtt, scanner, robot"), "{fault}");
     }
+}
+
+/// A ring of 4 m a side between chute C1 and the dock, and a robot on it.
+const ROADMAP: &str = r#"
+[[location]]
+zone = "CHUTE-1"
+code = "C1"
+[[node]]
+code = "N1"
+x_mm = 0
+y_mm = 0
+station = "C1"
+[[node]]
+code = "N2"
+x_mm = 4000
+y_mm = 0
+parking = true
+[[node]]
+code = "N3"
+x_mm = 4000
+y_mm = 4000
+station = "DOCK"
+[[edge]]
+between = ["N1", "N2"]
+[[edge]]
+between = ["N2", "N3"]
+[[edge]]
+between = ["N3", "N1"]
+one_way = true
+[[transport]]
+from = "C1"
+to = "DOCK"
+when = "full"
+"#;
+
+const ROBOT: &str = r#"
+[[device]]
+id = "amr-1"
+kind = "robot"
+url = "mqtt://127.0.0.1:1883"
+vda5050 = "2.1"
+manufacturer = "acme"
+serial = "1"
+start = "N2"
+"#;
+
+/// The demo with a robot and a roadmap, edited.
+fn with_robot(edge: &[(&str, &str)], site: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = copy(&[], &[]);
+    for (name, more, edits) in [("edge.toml", ROBOT, edge), ("site.toml", ROADMAP, site)] {
+        let mut text = fs::read_to_string(demo(name)).expect("the demo's file") + more;
+        for (old, new) in edits {
+            assert!(text.contains(old), "{name}: {old:?}");
+            text = text.replacen(old, new, 1);
+        }
+        fs::write(folder.path().join(name), text).expect("writes");
+    }
+    folder
+}
+
+#[test]
+fn a_robot_drives_on_the_sites_roadmap() {
+    let folder = with_robot(&[], &[]);
+    let edge = load_edge(&folder.path().join("edge.toml")).unwrap_or_else(|faults| panic!("{faults}"));
+    let map = &edge.site.roadmap;
+    let node = |code| map.coded(code).expect("a node");
+    assert_eq!((map.station("C1"), map.station("DOCK")), (Some(node("N1")), Some(node("N3"))));
+    assert_eq!(map.ways(node("N1")).len(), 1, "from N3 it is one-way");
+    let robot = edge.site.devices.last().expect("a device");
+    assert_eq!(robot.kind, stowage_core::site::DeviceKind::Robot { start: Some(node("N2")) });
+    let Some(DeviceKind::Robot(Robot { interface, map, .. })) = edge.devices.last().map(|device| &device.kind) else {
+        panic!("a robot")
+    };
+    assert_eq!((interface.as_str(), map.as_str()), ("uagv", "floor"));
+    assert_eq!(edge.site.transports[0].when, stowage_core::site::TransportWhen::Full);
+}
+
+#[test]
+fn faults_of_a_roadmap_name_the_line_and_the_mend() {
+    let refused = |edge: &[(&str, &str)], site: &[(&str, &str)], expected: &[(&str, &str)]| {
+        let found = faults(with_robot(edge, site).path());
+        let found: Vec<_> = found.iter().map(|(_, line, fault)| (line.as_str(), fault.as_str())).collect();
+        assert_eq!(found, expected);
+    };
+    let site = |old, new, expected: &[(&str, &str)]| refused(&[], &[(old, new)], expected);
+    site(
+        "between = [\"N2\", \"N3\"]",
+        "between = [\"N2\", \"N4\"]",
+        &[("between = [\"N2\", \"N4\"]", "edge[1].between[1] \"N4\": no such node; did you mean \"N1\"?")],
+    );
+    site(
+        "between = [\"N2\", \"N3\"]",
+        "between = [\"N3\", \"N2\"]\none_way = true",
+        &[("[[node]]", "node[2]: no way leads from N1 to N3: add an edge")],
+    );
+    site(
+        "[[edge]]\nbetween = [\"N3\"",
+        "[[node]]\ncode = \"N4\"\nx_mm = 8000\ny_mm = 0\n[[edge]]\nbetween = [\"N3\"",
+        &[("[[node]]", "node[3]: no edge joins N4 to N1: add one, or take it out")],
+    );
+    site(
+        "x_mm = 4000\ny_mm = 0",
+        "x_mm = 600\ny_mm = 0",
+        &[("[[node]]", "node[1]: N2 is 600 mm from N1: robots there would touch; 1000 mm are needed")],
+    );
+    site(
+        "x_mm = 4000\ny_mm = 0",
+        "x_mm = 2000\ny_mm = 2200",
+        &[("[[edge]]", "edge[2]: node N2 lies less than 1000 mm beside edge N3 – N1: let the edge end there")],
+    );
+    site(
+        "[[edge]]\nbetween = [\"N3\"",
+        "[[node]]\ncode = \"N4\"\nx_mm = 6000\ny_mm = 2000\n[[edge]]\nbetween = [\"N1\", \"N4\"]\n[[edge]]\nbetween = [\"N3\"",
+        &[("[[edge]]", "edge[2]: N1 – N4 crosses edge N2 – N3: robots could meet there; give the crossing a node")],
+    );
+    site(
+        "station = \"DOCK\"",
+        "station = \"DOCKS\"",
+        &[
+            ("station = \"DOCKS\"", "node[2].station \"DOCKS\": no such location; 21 are given, none like it"),
+            (
+                "to = \"DOCK\"",
+                "transport[0].to \"DOCK\": is no station: give a node `station` with this location's code",
+            ),
+        ],
+    );
+    site(
+        "from = \"C1\"\nto = \"DOCK\"",
+        "from = \"DOCK\"\nto = \"C1\"",
+        &[(
+            "from = \"DOCK\"",
+            "transport[0].from \"DOCK\": is no sorter's chute: nobody tells that it is full; give `parcels` instead of `when`",
+        )],
+    );
+    site(
+        "when = \"full\"",
+        "",
+        &[(
+            "[[transport]]",
+            "transport[0]: needs one of: when = \"full\" (a chute that tells that it is full), parcels = NUMBER",
+        )],
+    );
+    let edge = |old, new, expected: &[(&str, &str)]| refused(&[(old, new)], &[], expected);
+    edge(
+        "start = \"N2\"",
+        "start = \"N9\"",
+        &[("start = \"N9\"", "device[5].start \"N9\": no node of site.toml; did you mean \"N1\"?")],
+    );
+    edge(
+        "serial = \"1\"",
+        "serial = \"a/1\"",
+        &[(
+            "serial = \"a/1\"",
+            "device[5].serial \"a/1\": not fit for a topic: 1 or more characters, none of '/', '+', '#' and '$'",
+        )],
+    );
+    edge(
+        "vda5050 = \"2.1\"",
+        "vda5050 = \"2.2\"",
+        &[("vda5050 = \"2.2\"", "device[5].vda5050 \"2.2\": not known here; did you mean \"2.0\"?")],
+    );
 }
 
 proptest! {

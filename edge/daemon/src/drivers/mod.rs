@@ -2,6 +2,7 @@
 
 mod backoff;
 mod reader;
+mod robot;
 mod scanner;
 mod sorter;
 
@@ -100,6 +101,18 @@ impl Ground<'_> {
                     stop: self.stop.clone(),
                 };
                 self.tasks.spawn(sorter.run());
+            }
+            DeviceKind::Robot(settings) => {
+                let robot = robot::Robot {
+                    settings: settings.clone(),
+                    client: format!("stowage-{}-{}", self.engine.site().code, device.id),
+                    site: Arc::clone(self.engine.site()),
+                    port,
+                    effects,
+                    clock: Arc::clone(self.clock),
+                    stop: self.stop.clone(),
+                };
+                self.tasks.spawn(robot.run());
             }
             DeviceKind::Scanner(_) => {
                 if let Some(scanner) = enrolled.of(port.device) {

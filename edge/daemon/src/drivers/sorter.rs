@@ -170,6 +170,8 @@ impl Sorter {
             Effect::Recorded { boot, item, .. } => session.recorded(boot, item),
             Effect::Answer { .. }
             | Effect::Refuse { .. }
+            | Effect::Drive { .. }
+            | Effect::CancelDrive { .. }
             | Effect::AddTask { .. }
             | Effect::RemoveTask { .. }
             | Effect::Reply { .. } => {}

@@ -159,6 +159,9 @@ impl<C: Commit> EngineLoop<C> {
                 let input = match asked.what {
                     What::Announce { code, route } => Input::Announce { request, code, route },
                     What::Settle { discrepancy } => Input::Settle { request, discrepancy },
+                    What::Transport { id, from, to } => Input::Transport { request, id, from, to },
+                    What::CancelTransport { id } => Input::CancelTransport { request, id },
+                    What::Emptied { robot } => Input::Emptied { request, robot },
                 };
                 self.engine.input(now, input);
             }
@@ -227,6 +230,7 @@ impl<C: Commit> EngineLoop<C> {
                 | Effect::AddTask { scanner, .. }
                 | Effect::RemoveTask { scanner, .. } => *scanner,
                 Effect::Divert { sorter, .. } | Effect::Recorded { sorter, .. } => *sorter,
+                Effect::Drive { robot, .. } | Effect::CancelDrive { robot, .. } => *robot,
                 Effect::Reply { request, reply } => {
                     if let Some(waiting) = self.replies.remove(request) {
                         let _ = waiting.send(reply.clone());

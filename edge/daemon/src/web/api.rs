@@ -35,6 +35,10 @@ pub(super) fn routes() -> Vec<Route> {
         ("get", "/api/events", get(events::events)),
         ("get", "/api/facts", get(facts)),
         ("post", "/api/parcels", post(announce)),
+        ("get", "/api/transports", get(transports)),
+        ("post", "/api/transports", post(transport)),
+        ("post", "/api/transports/{id}/cancel", post(cancel)),
+        ("post", "/api/robots/{code}/emptied", post(emptied)),
         ("post", "/api/discrepancies/{id}/settle", post(settle)),
         ("get", "/api/openapi.json", get(openapi)),
         ("get", "/healthz", get(health)),
@@ -152,7 +156,7 @@ async fn announce(
             let detail = format!("parcel {code} was announced before with another {field}");
             return Err(Problem { field: Some(field), ..Problem::new(StatusCode::CONFLICT, "Differs", detail) });
         }
-        Reply::NotFound => {
+        Reply::NotFound | Reply::Unfit(_) => {
             return Err(Problem::new(StatusCode::NOT_FOUND, "Not found", format!("there is no parcel {code}")));
         }
         Reply::Busy => return Err(Problem::busy()),
@@ -174,13 +178,94 @@ async fn settle(State(app): State<App>, id: Result<Path<u64>, PathRejection>) ->
         id.map_err(|rejection| Problem::new(rejection.status(), "Bad request", rejection.body_text()))?;
     match ask(&app, What::Settle { discrepancy }).await {
         Reply::Done | Reply::Exists => Ok(StatusCode::NO_CONTENT),
-        Reply::NotFound => {
+        Reply::NotFound | Reply::Unfit(_) => {
             let detail = format!("there is no open discrepancy {discrepancy}: it may be settled already");
             Err(Problem::new(StatusCode::NOT_FOUND, "Not found", detail))
         }
         Reply::Differs(field) => {
             let detail = format!("discrepancy {discrepancy} has changed: {field} differs");
             Err(Problem { field: Some(field), ..Problem::new(StatusCode::CONFLICT, "Differs", detail) })
+        }
+        Reply::Busy => Err(Problem::busy()),
+    }
+}
+
+async fn transports(State(app): State<App>) -> Json<Value> {
+    let view = app.shared.view.borrow().clone();
+    Json(json!({ "transports": view.transports }))
+}
+
+/// A transport as asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Load {
+    id: String,
+    from: String,
+    to: String,
+}
+
+async fn transport(
+    State(app): State<App>,
+    load: Result<Json<Load>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let Json(load) =
+        load.map_err(|rejection| Problem::new(rejection.status(), "No transport", rejection.body_text()))?;
+    let (id, from, to) = (label("id", &load.id)?, label("from", &load.from)?, label("to", &load.to)?);
+    let status = match ask(&app, What::Transport { id: id.clone(), from: from.clone(), to: to.clone() }).await {
+        Reply::Done => StatusCode::CREATED,
+        Reply::Exists => StatusCode::OK,
+        Reply::Differs(field) => {
+            let detail = format!("transport {id} was asked for before with another {field}");
+            return Err(Problem { field: Some(field), ..Problem::new(StatusCode::CONFLICT, "Differs", detail) });
+        }
+        Reply::Unfit(field) => {
+            let (station, other) = if field == "from" { (&from, &to) } else { (&to, &from) };
+            let detail = match station == other {
+                true => format!("{station} is where the load is already: give another {field}"),
+                false => format!("no robot can reach {station}: a node of the roadmap needs it as its station"),
+            };
+            return Err(Problem { status: StatusCode::UNPROCESSABLE_ENTITY, ..Problem::bad(field, detail) });
+        }
+        Reply::NotFound => {
+            return Err(Problem::new(StatusCode::NOT_FOUND, "Not found", format!("there is no transport {id}")));
+        }
+        Reply::Busy => return Err(Problem::busy()),
+    };
+    Ok((status, Json(json!({ "id": id, "from": from, "to": to }))))
+}
+
+/// A code in a path.
+fn named(code: Result<Path<String>, PathRejection>) -> Result<Code, Problem> {
+    let Path(code) =
+        code.map_err(|rejection| Problem::new(rejection.status(), "Bad request", rejection.body_text()))?;
+    label("id", &code)
+}
+
+async fn cancel(State(app): State<App>, id: Result<Path<String>, PathRejection>) -> Result<StatusCode, Problem> {
+    let id = named(id)?;
+    match ask(&app, What::CancelTransport { id: id.clone() }).await {
+        Reply::Done | Reply::Exists => Ok(StatusCode::NO_CONTENT),
+        Reply::NotFound | Reply::Unfit(_) => {
+            Err(Problem::new(StatusCode::NOT_FOUND, "Not found", format!("there is no transport {id}")))
+        }
+        Reply::Differs(field) => {
+            let detail = format!("transport {id} has ended already: it can't be cancelled any more");
+            Err(Problem { field: Some(field), ..Problem::new(StatusCode::CONFLICT, "Ended", detail) })
+        }
+        Reply::Busy => Err(Problem::busy()),
+    }
+}
+
+async fn emptied(State(app): State<App>, robot: Result<Path<String>, PathRejection>) -> Result<StatusCode, Problem> {
+    let robot = named(robot)?;
+    match ask(&app, What::Emptied { robot: robot.clone() }).await {
+        Reply::Done | Reply::Exists => Ok(StatusCode::NO_CONTENT),
+        Reply::NotFound | Reply::Unfit(_) => {
+            Err(Problem::new(StatusCode::NOT_FOUND, "Not found", format!("there is no robot {robot}")))
+        }
+        Reply::Differs(field) => {
+            let detail = format!("{robot} is bringing its load: cancel the transport first");
+            Err(Problem { field: Some(field), ..Problem::new(StatusCode::CONFLICT, "At work", detail) })
         }
         Reply::Busy => Err(Problem::busy()),
     }

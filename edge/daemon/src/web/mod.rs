@@ -74,6 +74,25 @@ pub enum What {
         /// Its route.
         route: Code,
     },
+    /// Bring what lies at one station to another.
+    Transport {
+        /// Its name.
+        id: Code,
+        /// Location from which.
+        from: Code,
+        /// Location to which.
+        to: Code,
+    },
+    /// A transport isn't wanted any more.
+    CancelTransport {
+        /// Which.
+        id: Code,
+    },
+    /// A robot carries nothing any more.
+    Emptied {
+        /// The robot.
+        robot: Code,
+    },
     /// Take the radio's word in a discrepancy.
     Settle {
         /// Which.

@@ -54,10 +54,13 @@ pub(crate) fn site() -> Site {
         tags: Vec::new(),
         policies: Vec::new(),
         sort_plan: Vec::new(),
+        roadmap: Default::default(),
+        transports: Vec::new(),
         devices: vec![
             Device { code: c("gate-1"), kind: DeviceKind::Reader },
             Device { code: c("S1"), kind: DeviceKind::Sorter { chutes, hospital: c("HOSPITAL") } },
             Device { code: c("scan-1"), kind: DeviceKind::Scanner },
+            Device { code: c("amr-1"), kind: DeviceKind::Robot { start: None } },
         ],
         presence: PresenceSettings::default(),
     }
@@ -140,6 +143,8 @@ pub(crate) fn view() -> View {
         zones: zones.collect(),
         portals: portals.collect(),
         devices: devices.collect(),
+        robots: Vec::new(),
+        transports: Vec::new(),
         discrepancies: vec![DiscrepancyView {
             id: 4,
             epc,

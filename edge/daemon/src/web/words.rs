@@ -171,6 +171,75 @@ pub fn words(fact: &Fact, site: &Site) -> Words {
                 Belt::Estop => (format!("The belt of {sorter} stands: emergency stop"), Tone::Bad),
             }
         }
+        Body::ParcelMoved(moved) => {
+            let place = |code: &Code| if names.0.is_robot(code) { names.device(code) } else { names.place(code) };
+            let (from, to) = (place(&moved.from), place(&moved.to));
+            (format!("Parcel {} went from {from} to {to}", moved.code), Tone::Plain)
+        }
+        Body::TransportPlanned(load) => {
+            let (from, to) = (names.place(&load.from), names.place(&load.to));
+            (format!("Transport {} from {from} to {to} asked for", load.transport), Tone::Plain)
+        }
+        Body::TransportAssigned(step)
+        | Body::TransportUnassigned(step)
+        | Body::TransportRecalled(step)
+        | Body::TransportLoaded(step)
+        | Body::TransportDelivered(step)
+        | Body::TransportFailed(step)
+        | Body::TransportCancelled(step) => {
+            let transport = format!("Transport {}", step.transport);
+            let robot = step.robot.as_ref().map_or_else(|| "a robot".to_owned(), |robot| names.device(robot));
+            match &fact.body {
+                Body::TransportAssigned(_) => (format!("{transport} given to {robot}"), Tone::Plain),
+                Body::TransportUnassigned(_) => (format!("{transport} taken from {robot}"), Tone::Warn),
+                Body::TransportRecalled(_) => {
+                    (format!("{transport} is to be cancelled once {robot} stands"), Tone::Warn)
+                }
+                Body::TransportLoaded(_) => (format!("{transport} is on {robot}"), Tone::Plain),
+                Body::TransportDelivered(_) => (format!("{transport} delivered by {robot}"), Tone::Good),
+                Body::TransportFailed(_) => (format!("{transport} failed"), Tone::Bad),
+                _ => (format!("{transport} cancelled"), Tone::Warn),
+            }
+        }
+        Body::DrivePlanned(planned) => {
+            let robot = names.device(&planned.robot);
+            let goal = planned.stops.last().map_or_else(String::new, |stop| format!(" to {}", stop.node));
+            (format!("{robot} is to drive{goal}"), Tone::Routine)
+        }
+        Body::DriveUpdated(updated) => {
+            let node = fact.place.as_ref().map_or_else(String::new, |node| format!(" as far as {node}"));
+            (format!("{} may drive on{node}", names.device(&updated.robot)), Tone::Routine)
+        }
+        Body::DrivePassed(passed) => {
+            let node = fact.place.as_ref().map_or_else(String::new, |node| format!(" {node}"));
+            (format!("{} reached{node}", names.device(&passed.robot)), Tone::Routine)
+        }
+        Body::DriveAccepted(step)
+        | Body::DriveRecalled(step)
+        | Body::DriveDone(step)
+        | Body::DriveRefused(step)
+        | Body::DriveCancelled(step)
+        | Body::DriveLost(step) => {
+            let robot = names.device(&step.robot);
+            match &fact.body {
+                Body::DriveAccepted(_) => (format!("{robot} has its way"), Tone::Routine),
+                Body::DriveRecalled(_) => (format!("{robot} is told to stop"), Tone::Warn),
+                Body::DriveDone(_) => (format!("{robot} has arrived"), Tone::Routine),
+                Body::DriveRefused(_) => (format!("{robot} refuses its way"), Tone::Bad),
+                Body::DriveCancelled(_) => (format!("{robot} has stopped"), Tone::Plain),
+                _ => (format!("{robot} has lost its way"), Tone::Warn),
+            }
+        }
+        Body::RobotPlaced(placed) => {
+            let robot = names.device(&placed.robot);
+            match &placed.node {
+                Some(node) => (format!("{robot} stands at {node}"), Tone::Routine),
+                None => (format!("{robot} stands off the roadmap"), Tone::Warn),
+            }
+        }
+        Body::RobotEmptied(emptied) => {
+            (format!("{} carries nothing any more", names.device(&emptied.robot)), Tone::Plain)
+        }
         Body::DeviceUp(changed) => (format!("{} is connected", names.device(&changed.device)), Tone::Good),
         Body::DeviceDown(changed) => (format!("{} is disconnected", names.device(&changed.device)), Tone::Bad),
     };
@@ -314,6 +383,7 @@ impl Names<'_> {
             Some(DeviceKind::Reader) => format!("Reader {code}"),
             Some(DeviceKind::Sorter { .. }) => format!("Sorter {code}"),
             Some(DeviceKind::Scanner) => format!("Scanner {code}"),
+            Some(DeviceKind::Robot { .. }) => format!("Robot {code}"),
             None => format!("Device {code}"),
         }
     }
@@ -399,6 +469,9 @@ mod tests {
             deadline: Timestamp::EPOCH,
         };
         let device = |device: &str| f::DeviceChanged { device: c(device) };
+        let transport = || f::TransportStep { transport: c("T-1"), robot: Some(c("amr-1")) };
+        let drive = || f::DriveStep { drive: "amr-1-1-2".into(), robot: c("amr-1") };
+        let placed = |node: Option<&str>| Body::RobotPlaced(f::RobotPlaced { robot: c("amr-1"), node: node.map(c) });
         use Body::*;
         let table = [
             (None, "", Started(f::Started { version: "1.0".into() }), "The edge started, version 1.0", Tone::Plain),
@@ -529,6 +602,82 @@ mod tests {
             (None, "", belt(Belt::Running), "The belt of Sorter S1 runs", Tone::Plain),
             (None, "", belt(Belt::Stopped), "The belt of Sorter S1 stands", Tone::Warn),
             (None, "", belt(Belt::Estop), "The belt of Sorter S1 stands: emergency stop", Tone::Bad),
+            (
+                None,
+                "P1",
+                ParcelMoved(f::ParcelMoved { code: c("P1"), from: c("A-01-1"), to: c("DOCK") }),
+                "Parcel P1 went from A-01-1 to Dock",
+                Tone::Plain,
+            ),
+            (
+                None,
+                "T-1",
+                TransportPlanned(f::TransportPlanned { transport: c("T-1"), from: c("A-01-1"), to: c("DOCK") }),
+                "Transport T-1 from A-01-1 to Dock asked for",
+                Tone::Plain,
+            ),
+            (None, "T-1", TransportAssigned(transport()), "Transport T-1 given to Robot amr-1", Tone::Plain),
+            (None, "T-1", TransportUnassigned(transport()), "Transport T-1 taken from Robot amr-1", Tone::Warn),
+            (
+                None,
+                "T-1",
+                TransportRecalled(transport()),
+                "Transport T-1 is to be cancelled once Robot amr-1 stands",
+                Tone::Warn,
+            ),
+            (None, "T-1", TransportLoaded(transport()), "Transport T-1 is on Robot amr-1", Tone::Plain),
+            (None, "T-1", TransportDelivered(transport()), "Transport T-1 delivered by Robot amr-1", Tone::Good),
+            (None, "T-1", TransportFailed(transport()), "Transport T-1 failed", Tone::Bad),
+            (None, "T-1", TransportCancelled(transport()), "Transport T-1 cancelled", Tone::Warn),
+            (
+                None,
+                "amr-1",
+                DrivePlanned(f::DrivePlanned {
+                    drive: "amr-1-1-2".into(),
+                    robot: c("amr-1"),
+                    transport: None,
+                    stops: vec![f::DriveStop { node: c("W"), act: None }, f::DriveStop { node: c("C"), act: None }],
+                    released: 1,
+                }),
+                "Robot amr-1 is to drive to C",
+                Tone::Routine,
+            ),
+            (
+                None,
+                "amr-1",
+                DriveUpdated(f::DriveUpdated {
+                    drive: "amr-1-1-2".into(),
+                    robot: c("amr-1"),
+                    update: 1,
+                    keep: 1,
+                    stops: Vec::new(),
+                    released: 2,
+                }),
+                "Robot amr-1 may drive on",
+                Tone::Routine,
+            ),
+            (
+                None,
+                "amr-1",
+                DrivePassed(f::DrivePassed { drive: "amr-1-1-2".into(), robot: c("amr-1"), stop: 1 }),
+                "Robot amr-1 reached",
+                Tone::Routine,
+            ),
+            (None, "amr-1", DriveAccepted(drive()), "Robot amr-1 has its way", Tone::Routine),
+            (None, "amr-1", DriveRecalled(drive()), "Robot amr-1 is told to stop", Tone::Warn),
+            (None, "amr-1", DriveDone(drive()), "Robot amr-1 has arrived", Tone::Routine),
+            (None, "amr-1", DriveRefused(drive()), "Robot amr-1 refuses its way", Tone::Bad),
+            (None, "amr-1", DriveCancelled(drive()), "Robot amr-1 has stopped", Tone::Plain),
+            (None, "amr-1", DriveLost(drive()), "Robot amr-1 has lost its way", Tone::Warn),
+            (None, "amr-1", placed(Some("W")), "Robot amr-1 stands at W", Tone::Routine),
+            (None, "amr-1", placed(None), "Robot amr-1 stands off the roadmap", Tone::Warn),
+            (
+                None,
+                "amr-1",
+                RobotEmptied(f::RobotEmptied { robot: c("amr-1") }),
+                "Robot amr-1 carries nothing any more",
+                Tone::Plain,
+            ),
             (None, "", DeviceUp(device("gate-1")), "Reader gate-1 is connected", Tone::Good),
             (None, "", DeviceDown(device("S1")), "Sorter S1 is disconnected", Tone::Bad),
         ];

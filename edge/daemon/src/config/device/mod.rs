@@ -2,11 +2,13 @@
 
 mod llrp;
 mod mercury;
+pub(super) mod robot;
 mod scanner;
 mod sorter_mqtt;
 
 pub use llrp::{Antenna, Llrp};
 pub use mercury::Mercury;
+pub use robot::Robot;
 pub use scanner::Scanner;
 pub use sorter_mqtt::{Chutes, SorterMqtt};
 
@@ -15,6 +17,7 @@ use super::url::{self, Broker};
 use crate::tls;
 use std::collections::BTreeMap;
 use stowage_base::Code;
+use stowage_core::roadmap::NodeIx;
 use stowage_core::site;
 
 /// A device and the way to it.
@@ -37,6 +40,8 @@ pub enum DeviceKind {
     SorterMqtt(SorterMqtt),
     /// A handheld scanner.
     Scanner(Scanner),
+    /// A mobile robot that speaks VDA 5050.
+    Robot(Robot),
 }
 
 impl DeviceKind {
@@ -45,7 +50,7 @@ impl DeviceKind {
         match self {
             Self::Llrp(llrp) => Some(llrp.antennas.iter().map(|antenna| antenna.port).collect()),
             Self::Mercury(mercury) => Some(mercury.antennas.ports().iter().copied().map(u16::from).collect()),
-            Self::SorterMqtt(_) | Self::Scanner(_) => None,
+            Self::SorterMqtt(_) | Self::Scanner(_) | Self::Robot(_) => None,
         }
     }
 
@@ -53,7 +58,7 @@ impl DeviceKind {
     pub(super) fn chutes(&self) -> Option<&Chutes> {
         match self {
             Self::SorterMqtt(sorter) => Some(&sorter.chutes),
-            Self::Llrp(_) | Self::Mercury(_) | Self::Scanner(_) => None,
+            Self::Llrp(_) | Self::Mercury(_) | Self::Scanner(_) | Self::Robot(_) => None,
         }
     }
 
@@ -65,6 +70,7 @@ impl DeviceKind {
                 site::DeviceKind::Sorter { chutes: chutes.all.clone(), hospital: chutes.hospital.clone() }
             }
             Self::Scanner(_) => site::DeviceKind::Scanner,
+            Self::Robot(_) => site::DeviceKind::Robot { start: None },
         }
     }
 }
@@ -76,14 +82,24 @@ pub(super) struct Devices {
     pub(super) list: Vec<(Code, Option<DeviceKind>)>,
     /// Where each reader's antennas stand in the file: by device and port.
     pub(super) antennas: BTreeMap<(usize, u16), At>,
+    /// Where robots stand in the file.
+    pub(super) robots: Vec<robot::Place>,
 }
 
 impl Devices {
     /// What the core needs to know of them.
-    pub(super) fn for_core(&self) -> Vec<site::Device> {
+    ///
+    /// `nodes` are the roadmap's.
+    pub(super) fn for_core(&self, nodes: &Names) -> Vec<site::Device> {
         let device = |(id, kind): &(Code, Option<DeviceKind>)| site::Device {
             code: id.clone(),
-            kind: kind.as_ref().map_or(site::DeviceKind::Scanner, DeviceKind::for_core),
+            kind: match kind {
+                Some(DeviceKind::Robot(Robot { start, .. })) => {
+                    let start = start.as_ref().and_then(|start| nodes.index(start));
+                    site::DeviceKind::Robot { start: start.map(|index| NodeIx(index as u16)) }
+                }
+                kind => kind.as_ref().map_or(site::DeviceKind::Scanner, DeviceKind::for_core),
+            },
         };
         self.list.iter().map(device).collect()
     }
@@ -111,14 +127,21 @@ enum Kind {
     Mercury,
     SorterMqtt,
     Scanner,
+    Robot,
 }
 
-const KINDS: &[(&str, Kind)] =
-    &[("llrp", Kind::Llrp), ("mercury", Kind::Mercury), ("sorter-mqtt", Kind::SorterMqtt), ("scanner", Kind::Scanner)];
+const KINDS: &[(&str, Kind)] = &[
+    ("llrp", Kind::Llrp),
+    ("mercury", Kind::Mercury),
+    ("sorter-mqtt", Kind::SorterMqtt),
+    ("scanner", Kind::Scanner),
+    ("robot", Kind::Robot),
+];
 
 /// Reads the devices of an edge's file.
 pub(super) fn read(root: &mut Section<'_>) -> Devices {
-    let mut devices = Devices { names: Names::new("device"), list: Vec::new(), antennas: BTreeMap::new() };
+    let mut devices =
+        Devices { names: Names::new("device"), list: Vec::new(), antennas: BTreeMap::new(), robots: Vec::new() };
     let mut keys = Keys::new();
     let kinds: Vec<_> = KINDS.iter().map(|(name, _)| format!("{name:?}")).collect();
     let kinds = kinds.join(", ");
@@ -134,6 +157,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Devices {
             Kind::Mercury => DeviceKind::Mercury(mercury::read(&mut section, places)),
             Kind::SorterMqtt => DeviceKind::SorterMqtt(sorter_mqtt::read(&mut section)),
             Kind::Scanner => DeviceKind::Scanner(scanner::read(&mut section, &mut keys)),
+            Kind::Robot => DeviceKind::Robot(robot::read(&mut section, index, &mut devices.robots)),
         });
         if kind.is_some() {
             section.end();
