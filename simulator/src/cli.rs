@@ -6,12 +6,14 @@
 
 use crate::demo::{self, DemoError, DemoSettings};
 use crate::device::{
-    Clock, DeviceError, Event, Events, FileStore, Handheld, HandheldSettings, Pty, ScannerCommand, SorterCommand,
-    SorterLink, Stage, StageCommand, TcpPort, Told, llrp, mercury, sorter,
+    Clock, DeviceError, Event, Events, FileStore, Handheld, HandheldSettings, Pty, RestPort, ScannerCommand,
+    SmartReaderCommand, SorterCommand, SorterLink, Stage, StageCommand, TcpPort, Told, ZebraSite, impinj, llrp,
+    mercury, sorter, zebra,
 };
 use crate::harness;
 use crate::world::{AntennaSpec, ReaderSpec, Spot, SpotIx, World};
 use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ use stowage_link::EnrolmentKey;
 use stowage_mercury::ModuleSettings;
 use stowage_protocol::llrp::reader::Profile;
 use stowage_protocol::sorter_mqtt::SorterSettings;
+use stowage_protocol::{impinj_iot, zebra_iotc};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -85,6 +88,10 @@ enum DeviceKind {
     Llrp(LlrpArgs),
     /// A UART reader module that speaks Mercury on a pseudo-terminal
     Mercury(MercuryArgs),
+    /// A smart reader as Impinj's R700: REST on a TCP port, MQTT as it is told there
+    Impinj(ImpinjArgs),
+    /// A smart reader as Zebra's FX9600 with IoT Connector, at an MQTT broker
+    Zebra(ZebraArgs),
     /// A smart sorter at an MQTT broker
     SorterMqtt(SorterArgs),
     /// A handheld scanner that dials the edge
@@ -111,6 +118,35 @@ struct MercuryArgs {
     /// Start in the application, not in the bootloader
     #[arg(long)]
     booted: bool,
+    #[command(flatten)]
+    radio: RadioArgs,
+}
+
+#[derive(Debug, Args)]
+struct ImpinjArgs {
+    /// Where its REST interface listens; port 0 for any that is free
+    #[arg(long, default_value = "127.0.0.1:8070")]
+    listen: SocketAddr,
+    /// Who may control it
+    #[arg(long, default_value = "root")]
+    user: String,
+    /// The user's password
+    #[arg(long, default_value = "impinj")]
+    password: String,
+    #[command(flatten)]
+    radio: RadioArgs,
+}
+
+#[derive(Debug, Args)]
+struct ZebraArgs {
+    #[command(flatten)]
+    broker: BrokerArgs,
+    /// Its topics lie below: data, ctrl/cmd, ctrl/res, mgmt/cmd, mgmt/res, events, will
+    #[arg(long, default_value = "zebra/gate-3")]
+    topics: String,
+    /// Send what is read in one turn of an antenna as one message
+    #[arg(long)]
+    batching: bool,
     #[command(flatten)]
     radio: RadioArgs,
 }
@@ -317,6 +353,25 @@ async fn run(kind: DeviceKind, clock: Clock, events: Events, stop: CancellationT
             let stage = args.radio.stage(clock, &events, &stop);
             mercury(pty, settings, stage, READER, events, stop).await;
         }
+        DeviceKind::Impinj(args) => {
+            let port = RestPort::listen(args.listen).await?;
+            let listening = port.address().map_or_else(|_| args.listen.to_string(), |address| address.to_string());
+            events.tell(Event::Listening(listening));
+            let ImpinjArgs { user, password, radio, .. } = args;
+            let hostname = "impinj-14-2a-3f".to_owned();
+            let profile = impinj_iot::Profile { antennas: radio.antennas, hostname, user, password };
+            let (stage, commands) = radio.smart_stage(clock, &events, &stop);
+            impinj(port, profile, stage, READER, commands, events, stop).await;
+        }
+        DeviceKind::Zebra(args) => {
+            let ZebraArgs { broker, topics, batching, radio } = args;
+            let client = topics.replace('/', "-");
+            let topics = zebra_iotc::Topics::below(&topics);
+            let profile = zebra_iotc::Profile { antennas: radio.antennas, topics, batching };
+            let (stage, commands) = radio.smart_stage(clock, &events, &stop);
+            let site = ZebraSite { broker: broker.broker(), client };
+            zebra(site, profile, stage, READER, commands, events, stop).await;
+        }
         DeviceKind::SorterMqtt(args) => {
             let SorterArgs { broker, site, id, chutes, hospital, .. } = args;
             let span = |millis: u32| Duration::from_millis(millis.into());
@@ -348,6 +403,42 @@ const READER: DeviceIx = DeviceIx(0);
 impl RadioArgs {
     /// A world of one doorway with this reader's antennas, and commands from standard input at work in it.
     fn stage(&self, clock: Clock, events: &Events, stop: &CancellationToken) -> Stage {
+        let stage = self.doorway(clock);
+        let commands = commands::<StageCommand>(events);
+        tokio::spawn(stage.clone().carry_out(SpotIx(0), READER, commands, events.clone(), stop.clone()));
+        stage
+    }
+
+    /// The same for a smart reader, which takes commands of its own beside.
+    fn smart_stage(
+        &self,
+        clock: Clock,
+        events: &Events,
+        stop: &CancellationToken,
+    ) -> (Stage, mpsc::Receiver<SmartReaderCommand>) {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Stage(StageCommand),
+            Reader(SmartReaderCommand),
+        }
+        let stage = self.doorway(clock);
+        let mut all = commands::<Either>(events);
+        let ((to_stage, for_stage), (to_reader, for_reader)) = (mpsc::channel(64), mpsc::channel(64));
+        tokio::spawn(async move {
+            while let Some(command) = all.recv().await {
+                // Who is gone needs no more commands.
+                match command {
+                    Either::Stage(command) => drop(to_stage.send(command).await),
+                    Either::Reader(command) => drop(to_reader.send(command).await),
+                }
+            }
+        });
+        tokio::spawn(stage.clone().carry_out(SpotIx(0), READER, for_stage, events.clone(), stop.clone()));
+        (stage, for_reader)
+    }
+
+    fn doorway(&self, clock: Clock) -> Stage {
         let mut world = World::new(self.seed);
         let spot = world.add_spot(Spot { outer: ZoneIx(0), inner: ZoneIx(1) });
         let last = i32::from(self.antennas).saturating_sub(1).max(1);
@@ -355,10 +446,7 @@ impl RadioArgs {
         let antenna = |port: u16| AntennaSpec { port, spot, x_mm: x_mm(i32::from(port) - 1) };
         let antennas = (1..=self.antennas).map(antenna).collect();
         world.add_reader(ReaderSpec { antennas, ..ReaderSpec::fcc(READER) });
-        let stage = Stage::new(clock, world);
-        let commands = commands::<StageCommand>(events);
-        tokio::spawn(stage.clone().carry_out(SpotIx(0), READER, commands, events.clone(), stop.clone()));
-        stage
+        Stage::new(clock, world)
     }
 }
 

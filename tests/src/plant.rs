@@ -166,6 +166,23 @@ impl Plant {
         module
     }
 
+    /// A smart reader in `gate-1`'s place, as Impinj's: REST on its port, MQTT as it is told there.
+    pub fn impinj(&self, seed: u64, more: &[&str]) -> Program {
+        let (listen, seed) = (format!("127.0.0.1:{}", self.reader), seed.to_string());
+        let reader = self.device("the reader", &[&["impinj", "--listen", &listen, "--seed", &seed], more].concat());
+        reader.hear("listening", |_| true);
+        reader
+    }
+
+    /// A smart reader in `gate-1`'s place, as Zebra's, at the broker.
+    pub fn zebra(&self, seed: u64, more: &[&str]) -> Program {
+        let (port, seed) = (self.broker.to_string(), seed.to_string());
+        let args = ["zebra", "--port", &port, "--topics", "zebra/gate-1", "--seed", &seed];
+        let reader = self.device("the reader", &[&args[..], more].concat());
+        reader.hear("client", |client| client == "connected");
+        reader
+    }
+
     /// The sorter, at the broker.
     pub fn sorter(&self) -> Program {
         self.device("the sorter", &["sorter-mqtt", "--port", &self.broker.to_string()])

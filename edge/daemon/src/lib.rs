@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 mod drivers;
 pub mod followers;
+mod http;
 pub mod journal;
 pub mod mqtt;
 pub mod pipeline;

@@ -1,12 +1,16 @@
-//! TLS to brokers: whom to trust, and what was wrong with a certificate, in words and with the mend.
+//! TLS to brokers and devices: whom to trust, and what was wrong with a certificate, in words and with the mend.
 //!
 //! One stack: rustls with ring's cryptography, named explicitly, so that nothing hangs on what else is linked. Trusted
 //! are the authorities of the file that the configuration names, and nobody else.
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::{AlertDescription, CertificateError, ClientConfig, Error, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
 use std::path::Path;
 use std::sync::Arc;
 use stowage_base::Timestamp;
@@ -41,21 +45,91 @@ pub enum CaError {
 /// # Errors
 /// The file can't be used: why, with the mend, to be said behind its name.
 pub fn client(ca: &Path) -> Result<Arc<ClientConfig>, CaError> {
+    let (roots, _) = roots(ca)?;
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(CaError::Setup)?;
+    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// As [`client`], for devices that make their certificates themselves: one that is in the file is trusted as it is,
+/// whatever name is in it.
+///
+/// # Errors
+/// The file can't be used: why, with the mend, to be said behind its name.
+pub(crate) fn pinned(ca: &Path) -> Result<Arc<ClientConfig>, CaError> {
+    let (roots, pins) = roots(ca)?;
+    let provider = Arc::new(ring::default_provider());
+    let others = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+    let others = others.map_err(|why| CaError::Setup(Error::General(why.to_string())))?;
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().map_err(CaError::Setup)?;
+    let verifier = Arc::new(Pinned { pins, others });
+    Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+}
+
+/// The certificates of a PEM file, at least one: as authorities, and as they are.
+fn roots(ca: &Path) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), CaError> {
     let unread = |error| match error {
         pem::Error::Io(error) => CaError::Read(error),
         other => CaError::Pem(other),
     };
-    let mut roots = RootCertStore::empty();
+    let (mut roots, mut all) = (RootCertStore::empty(), Vec::new());
     for certificate in CertificateDer::pem_file_iter(ca).map_err(unread)? {
         let nth = roots.len() + 1;
-        roots.add(certificate.map_err(unread)?).map_err(|why| CaError::Certificate { nth, why })?;
+        let certificate = certificate.map_err(unread)?;
+        roots.add(certificate.clone()).map_err(|why| CaError::Certificate { nth, why })?;
+        all.push(certificate);
     }
     if roots.is_empty() {
         return Err(CaError::Empty);
     }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().map_err(CaError::Setup)?;
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+    Ok((roots, all))
+}
+
+/// Trusts a certificate that is known, octet for octet; any other as far as an authority vouches for it.
+#[derive(Debug)]
+struct Pinned {
+    pins: Vec<CertificateDer<'static>>,
+    others: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.pins.contains(certificate) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.others.verify_server_cert(certificate, intermediates, name, ocsp, now)
+    }
+
+    // That it holds the key is checked in either case.
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.others.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.others.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.others.supported_verify_schemes()
+    }
 }
 
 /// What `error` means, and the mend. `host` is what was dialled, `ca` who is trusted.

@@ -163,3 +163,33 @@ pub trait Sink<Out> {
     /// Something else happened.
     fn event(&mut self, event: Event);
 }
+
+/// The edge's end of one smart reader, without I/O.
+///
+/// The driver connects to the broker, subscribes to [`topics`](Self::topics), calls [`connected`](Self::connected),
+/// passes on messages, carries [`Out`](Self::Out) to the reader, and calls [`tick`](Self::tick) at or after
+/// [`next_deadline`](Self::next_deadline) (too early or too often is harmless).
+pub trait Session {
+    /// What goes to the reader.
+    type Out;
+    /// What to subscribe to.
+    fn topics(&self) -> Vec<String>;
+    /// Connected to the broker and subscribed.
+    fn connected(&mut self, now: Timestamp, sink: &mut impl Sink<Self::Out>);
+    /// A message arrived.
+    fn receive(&mut self, now: Timestamp, topic: &str, payload: &[u8], sink: &mut impl Sink<Self::Out>);
+    /// Request `id` was answered, with HTTP's status and body, or why it was not; where requests are made at all.
+    fn answered(
+        &mut self,
+        now: Timestamp,
+        id: u32,
+        answer: Result<(u16, &[u8]), &str>,
+        sink: &mut impl Sink<Self::Out>,
+    );
+    /// Time has passed.
+    fn tick(&mut self, now: Timestamp, sink: &mut impl Sink<Self::Out>);
+    /// When to call [`tick`](Self::tick) if nothing else happens; `None` while there is nothing to wait for.
+    fn next_deadline(&self) -> Option<Timestamp>;
+    /// Our connection to the broker is gone. The same session serves the next one.
+    fn disconnected(&mut self, now: Timestamp, sink: &mut impl Sink<Self::Out>);
+}

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use std::collections::VecDeque;
 use stowage_base::{Air, Duration, Epc, TagRead, Timestamp, Visit};
 use stowage_protocol::impinj_iot::{self, MqttSettings};
-use stowage_protocol::reader_mqtt::{AntennaSettings, Event, Sink, Watch};
+use stowage_protocol::reader_mqtt::{AntennaSettings, Event, Session, Sink, Watch};
 use stowage_protocol::zebra_iotc::{self, Topics};
 
 const LATENCY: Duration = Duration::from_millis(8);

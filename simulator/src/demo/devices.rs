@@ -2,7 +2,10 @@
 
 use super::DemoError;
 use crate::broker;
-use crate::device::{Events, HandheldSettings, Pty, SorterCommand, SorterLink, Stage, TcpPort, llrp, mercury, sorter};
+use crate::device::{
+    Events, HandheldSettings, Pty, RestPort, SorterCommand, SorterLink, Stage, TcpPort, ZebraSite, impinj, llrp,
+    mercury, sorter, zebra,
+};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use stowage::config::{Broker, DeviceKind, Edge, FollowerKind};
@@ -11,6 +14,7 @@ use stowage_core::site::DeviceIx;
 use stowage_mercury::ModuleSettings;
 use stowage_protocol::llrp::reader::Profile;
 use stowage_protocol::sorter_mqtt::SorterSettings;
+use stowage_protocol::{impinj_iot, zebra_iotc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +50,8 @@ pub(super) struct Plan {
 pub(super) enum Far {
     Llrp { device: DeviceIx, address: SocketAddr, ports: u16 },
     Mercury { device: DeviceIx, path: PathBuf, ports: u8 },
+    Impinj { device: DeviceIx, address: SocketAddr, profile: impinj_iot::Profile },
+    Zebra { device: DeviceIx, site: ZebraSite, profile: zebra_iotc::Profile },
     SorterMqtt { link: Box<SorterLink>, settings: SorterSettings },
 }
 
@@ -75,6 +81,24 @@ pub(super) fn plan(edge: &mut Edge, folder: &Path, ports: Ports) -> Result<Plan,
                 mercury.path = folder.join(format!("{}.tty", device.id));
                 let ports = mercury.antennas.ports().iter().copied().max().unwrap_or(1);
                 plan.far.push(Far::Mercury { device: ix, path: mercury.path.clone(), ports });
+            }
+            DeviceKind::ImpinjIot(reader) => {
+                let address = ports.at(reader.control.port, 4);
+                turn(&mut reader.broker, broker);
+                (reader.reader_broker, reader.reader_tls) = (reader.broker.clone(), false);
+                let control = &mut reader.control;
+                (control.host, control.port, control.ca) = (address.ip().to_string(), address.port(), None);
+                let (user, password) = (control.login.0.clone(), control.login.1.expose().clone());
+                let antennas = reader.antennas.iter().map(|antenna| antenna.port).max().unwrap_or(1);
+                let profile = impinj_iot::Profile { antennas, hostname: device.id.to_string(), user, password };
+                plan.far.push(Far::Impinj { device: ix, address, profile });
+            }
+            DeviceKind::ZebraIotc(reader) => {
+                turn(&mut reader.broker, broker);
+                let antennas = reader.antennas.iter().map(|antenna| antenna.port).max().unwrap_or(1);
+                let site = ZebraSite { broker: reader.broker.clone(), client: device.id.to_string() };
+                let profile = zebra_iotc::Profile { antennas, topics: reader.topics.clone(), batching: false };
+                plan.far.push(Far::Zebra { device: ix, site, profile });
             }
             DeviceKind::SorterMqtt(sorter) => {
                 turn(&mut sorter.broker, broker);
@@ -136,6 +160,16 @@ pub(super) async fn start(
             Far::Mercury { device, path, ports } => {
                 let settings = ModuleSettings { ports, ..ModuleSettings::default() };
                 tokio::spawn(mercury(Pty::open(Some(&path))?, settings, stage, device, events, stop));
+            }
+            Far::Impinj { device, address, profile } => {
+                let port = RestPort::listen(address).await?;
+                // Nothing goes wrong with it.
+                let (_, commands) = mpsc::channel(1);
+                tokio::spawn(impinj(port, profile, stage, device, commands, events, stop));
+            }
+            Far::Zebra { device, site, profile } => {
+                let (_, commands) = mpsc::channel(1);
+                tokio::spawn(zebra(site, profile, stage, device, commands, events, stop));
             }
             Far::SorterMqtt { link, settings } => {
                 let (induct, parcels) = mpsc::channel(16);

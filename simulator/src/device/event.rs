@@ -16,6 +16,8 @@ pub enum Event {
     Port(PathBuf),
     /// The edge has come or gone.
     Client(Client),
+    /// A smart reader's inventory runs, or doesn't any more.
+    Running(bool),
     /// The device was sent what it may not be sent.
     Violation(String),
     /// A command can't be carried out: why.

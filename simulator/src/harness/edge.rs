@@ -2,6 +2,7 @@
 //! and sockets.
 
 use super::line::Packet;
+use super::smart::{self, Travels};
 use std::sync::Arc;
 use stowage::adapt::reader::{self, Points};
 use stowage::adapt::scanner::{self, Catalogue, RETRY, Standing};
@@ -13,8 +14,9 @@ use stowage_core::input::DeviceEvent;
 use stowage_core::site::DeviceIx;
 use stowage_core::{Effect, Engine, Input, Site};
 use stowage_link::{Change, EdgeEnd, EdgeSink, EnrolmentKey, Feed, Progress, Random, Why};
+use stowage_protocol::reader_mqtt::{self, Session};
 use stowage_protocol::sorter::{Event, Order};
-use stowage_protocol::{llrp, sorter_mqtt};
+use stowage_protocol::{impinj_iot, llrp, sorter_mqtt, zebra_iotc};
 
 /// The engine and its ends of all sessions.
 pub(super) struct Edge {
@@ -29,6 +31,8 @@ pub(super) struct Edge {
 enum Seat {
     Llrp(Box<llrp::Client>, Points),
     Mercury(Box<stowage_mercury::Client>, Points),
+    Impinj(Box<impinj_iot::Edge>, Points),
+    Zebra(Box<zebra_iotc::Edge>, Points),
     Sorter(Box<sorter_mqtt::Edge>),
     Scanner {
         code: Code,
@@ -69,6 +73,14 @@ impl Edge {
                     let client = stowage_mercury::Client::new(reader::mercury(module));
                     Seat::Mercury(Box::new(client), Points::of(site, ix))
                 }
+                DeviceKind::ImpinjIot(smart) => {
+                    let session = impinj_iot::Edge::new(reader::impinj(smart, &site.code, &device.id));
+                    Seat::Impinj(Box::new(session), Points::of(site, ix))
+                }
+                DeviceKind::ZebraIotc(smart) => {
+                    let session = zebra_iotc::Edge::new(reader::zebra(smart, &site.code, &device.id, boot));
+                    Seat::Zebra(Box::new(session), Points::of(site, ix))
+                }
                 DeviceKind::SorterMqtt(_) => {
                     Seat::Sorter(Box::new(sorter_mqtt::Edge::new(sorter_mqtt::EdgeSettings::default())))
                 }
@@ -93,6 +105,12 @@ impl Edge {
             Seat::Llrp(session, points) => read(&mut **session, step, Ear { now, ix, engine, points, out: &mut out }),
             Seat::Mercury(session, points) => {
                 read(&mut **session, step, Ear { now, ix, engine, points, out: &mut out });
+            }
+            Seat::Impinj(session, points) => {
+                read_smart(&mut **session, step, Ear { now, ix, engine, points, out: &mut out });
+            }
+            Seat::Zebra(session, points) => {
+                read_smart(&mut **session, step, Ear { now, ix, engine, points, out: &mut out });
             }
             Seat::Sorter(session) => {
                 let mut sink = Belt { now, ix, engine, out: &mut out };
@@ -134,6 +152,8 @@ impl Edge {
         match &self.seats[device] {
             Seat::Llrp(session, _) => session.next_deadline(),
             Seat::Mercury(session, _) => session.next_deadline(),
+            Seat::Impinj(session, _) => session.next_deadline(),
+            Seat::Zebra(session, _) => session.next_deadline(),
             Seat::Sorter(session) => session.next_deadline(),
             Seat::Scanner { end, .. } => end.next_deadline(),
             Seat::Away => None,
@@ -145,7 +165,7 @@ impl Edge {
         match &self.seats[device] {
             Seat::Llrp(session, _) => session.over(),
             Seat::Mercury(session, _) => session.over(),
-            Seat::Sorter(_) | Seat::Away => false,
+            Seat::Impinj(..) | Seat::Zebra(..) | Seat::Sorter(_) | Seat::Away => false,
             Seat::Scanner { end, .. } => end.over().is_some(),
         }
     }
@@ -156,6 +176,17 @@ fn read(session: &mut impl ReaderSession, step: Step, mut ear: Ear<'_>) {
     match step {
         Step::Connected(_) => session.connected(now, &mut ear),
         Step::Arrived(packet) => session.receive(now, &packet.octets, &mut ear),
+        Step::Tick => session.tick(now, &mut ear),
+        Step::Disconnected => session.disconnected(now, &mut ear),
+        Step::Effect(_) => {}
+    }
+}
+
+fn read_smart<S: Session<Out: Travels>>(session: &mut S, step: Step, mut ear: Ear<'_>) {
+    let now = ear.now;
+    match step {
+        Step::Connected(_) => session.connected(now, &mut ear),
+        Step::Arrived(packet) => smart::arrived(session, now, &packet, &mut ear),
         Step::Tick => session.tick(now, &mut ear),
         Step::Disconnected => session.disconnected(now, &mut ear),
         Step::Effect(_) => {}
@@ -190,6 +221,26 @@ impl ReaderSink for Ear<'_> {
 
     fn event(&mut self, event: ReaderEvent) {
         self.engine.input(self.now, Input::Device { device: self.ix, event: reader::event(event) });
+    }
+}
+
+impl<Out: Travels> reader_mqtt::Sink<Out> for Ear<'_> {
+    fn send(&mut self, out: Out) {
+        self.out.push(out.packet());
+    }
+
+    fn read(&mut self, read: &TagRead) {
+        ReaderSink::read(self, read);
+    }
+
+    fn visit(&mut self, visit: &Visit) {
+        ReaderSink::visit(self, visit);
+    }
+
+    fn event(&mut self, event: reader_mqtt::Event) {
+        if let Some(event) = reader::smart_event(event) {
+            self.engine.input(self.now, Input::Device { device: self.ix, event });
+        }
     }
 }
 

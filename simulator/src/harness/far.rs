@@ -1,6 +1,7 @@
 //! The devices' own ends.
 
 use super::line::Packet;
+use super::smart::SmartReader;
 use super::worker::Worker;
 use crate::world::World;
 use stowage::config::{self, DeviceKind};
@@ -10,6 +11,7 @@ use stowage_link::Random;
 use stowage_mercury::{Module, ModuleSettings, Opcode, Region, Status};
 use stowage_protocol::llrp::reader::{Profile, Reader, Violation};
 use stowage_protocol::sorter_mqtt::{self, Sorter, SorterSettings};
+use stowage_protocol::{impinj_iot, zebra_iotc};
 
 /// The belt of every simulated sorter.
 pub(super) const TO_DECISION: Duration = Duration::from_millis(1_500);
@@ -41,6 +43,7 @@ const REGIONS: &[Region] = &[
 pub(super) enum Far {
     Llrp(Box<Reader>),
     Mercury(Box<Module>),
+    Smart(SmartReader),
     Sorter(Box<Sorter>),
     Scanner(Box<Worker>),
     /// Robots have no far end in virtual time: to the edge they are switched off.
@@ -60,6 +63,19 @@ impl Far {
                 let ports = antennas.ports().iter().copied().max().unwrap_or(1);
                 let settings = ModuleSettings { ports, regions: REGIONS, ..ModuleSettings::default() };
                 Self::Mercury(Box::new(Module::new(settings)))
+            }
+            DeviceKind::ImpinjIot(config::ImpinjIot { antennas, control, .. }) => {
+                let (user, password) = (control.login.0.clone(), control.login.1.expose().clone());
+                let login = impinj_iot::authorization(&user, &password);
+                let antennas = antennas.iter().map(|antenna| antenna.port).max().unwrap_or(1);
+                let profile = impinj_iot::Profile { antennas, hostname: config.id.to_string(), user, password };
+                let reader = Box::new(impinj_iot::Reader::new(profile));
+                Self::Smart(SmartReader::Impinj { reader, login })
+            }
+            DeviceKind::ZebraIotc(config::ZebraIotc { antennas, topics, .. }) => {
+                let antennas = antennas.iter().map(|antenna| antenna.port).max().unwrap_or(1);
+                let profile = zebra_iotc::Profile { antennas, topics: topics.clone(), batching: false };
+                Self::Smart(SmartReader::Zebra(Box::new(zebra_iotc::Reader::new(profile))))
             }
             DeviceKind::SorterMqtt(config::SorterMqtt { chutes, .. }) => {
                 Self::Sorter(Box::new(Sorter::new(SorterSettings {
@@ -82,6 +98,7 @@ impl Far {
         match self {
             Self::Llrp(reader) => reader.connected(now, &mut |octets| out.push(stream(octets))),
             Self::Mercury(module) => module.connected(now, &mut |octets| out.push(stream(octets))),
+            Self::Smart(reader) => reader.connected(now, &mut out),
             Self::Sorter(sorter) => sorter.connected(now, &mut |topic, octets| out.push(message(topic, octets))),
             Self::Scanner(worker) => out = worker.connected(now, random),
             Self::Away => {}
@@ -99,6 +116,7 @@ impl Far {
             Self::Mercury(module) => {
                 module.receive(now, octets, &mut world.air(ix), &mut |octets| out.push(stream(octets)));
             }
+            Self::Smart(reader) => reader.receive(now, packet, &mut out),
             Self::Sorter(sorter) => {
                 let send = &mut |topic: &str, octets: &[u8]| out.push(message(topic, octets));
                 sorter.receive(now, &packet.topic, octets, send);
@@ -116,6 +134,7 @@ impl Far {
         match self {
             Self::Llrp(reader) => reader.tick(now, air, &mut |octets| out.push(stream(octets))),
             Self::Mercury(module) => module.tick(now, air, &mut |octets| out.push(stream(octets))),
+            Self::Smart(reader) => reader.tick(now, air, &mut out),
             Self::Sorter(sorter) => sorter.tick(now, &mut |topic, octets| out.push(message(topic, octets))),
             Self::Scanner(worker) => out = worker.tick(now),
             Self::Away => {}
@@ -127,6 +146,7 @@ impl Far {
         match self {
             Self::Llrp(reader) => reader.next_deadline(),
             Self::Mercury(module) => module.next_deadline(),
+            Self::Smart(reader) => reader.next_deadline(),
             Self::Sorter(sorter) => sorter.next_deadline(),
             Self::Scanner(worker) => worker.next_deadline(),
             Self::Away => None,
@@ -137,6 +157,7 @@ impl Far {
         match self {
             Self::Llrp(reader) => reader.disconnected(now),
             Self::Mercury(module) => module.disconnected(now),
+            Self::Smart(reader) => reader.disconnected(),
             Self::Sorter(sorter) => sorter.disconnected(now),
             Self::Scanner(worker) => worker.disconnected(now),
             Self::Away => {}
@@ -147,7 +168,7 @@ impl Far {
         match self {
             Self::Llrp(reader) => reader.over(),
             Self::Mercury(module) => module.over(),
-            Self::Sorter(_) | Self::Away => false,
+            Self::Smart(_) | Self::Sorter(_) | Self::Away => false,
             Self::Scanner(worker) => worker.over(),
         }
     }
@@ -170,6 +191,14 @@ impl Far {
                 let greeting = Some((Opcode::CONTINUOUS, Status::UNKNOWN_OPCODE));
                 let excused = held_up || (violations.count, violations.last) == (1, greeting);
                 violations.last.filter(|_| !excused).map(told).into_iter().collect()
+            }
+            // Where answers are late, the edge can't know that it was obeyed.
+            Self::Smart(reader) => {
+                if held_up {
+                    Vec::new()
+                } else {
+                    reader.violations()
+                }
             }
             Self::Sorter(sorter) => sorter.violations().iter().map(|violation| format!("{violation:?}")).collect(),
             Self::Scanner(_) | Self::Away => Vec::new(),

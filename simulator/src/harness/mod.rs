@@ -14,6 +14,7 @@ mod far;
 mod floor;
 mod line;
 mod report;
+mod smart;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -380,7 +381,7 @@ impl<'a> Run<'a> {
                     self.auditor.told(worker.code(), seq, &verdict);
                 }
             }
-            Far::Llrp(_) | Far::Mercury(_) | Far::Away => {}
+            Far::Llrp(_) | Far::Mercury(_) | Far::Smart(_) | Far::Away => {}
         }
     }
 
@@ -459,7 +460,7 @@ impl<'a> Run<'a> {
         }
         let handhelds = self.posts.iter().filter_map(|post| match &post.far {
             Far::Scanner(worker) => Some((worker.code(), worker.kept())),
-            Far::Llrp(_) | Far::Mercury(_) | Far::Sorter(_) | Far::Away => None,
+            Far::Llrp(_) | Far::Mercury(_) | Far::Smart(_) | Far::Sorter(_) | Far::Away => None,
         });
         let mut metrics = self.auditor.finish(&self.floor, handhelds, &self.delivered);
         metrics.simulated_ms = (self.now - START).millis().unsigned_abs();
@@ -495,7 +496,7 @@ impl Run<'_> {
                     self.again(Deed::SwitchOff(device));
                     self.plan(START + PACE, Deed::Press(device));
                 }
-                Far::Llrp(_) | Far::Mercury(_) | Far::Away => {}
+                Far::Llrp(_) | Far::Mercury(_) | Far::Smart(_) | Far::Away => {}
             }
             self.again(Deed::Cut(device));
             self.again(Deed::Stall(device));
@@ -646,7 +647,7 @@ impl Run<'_> {
     fn worker(&mut self, device: usize) -> Option<&mut worker::Worker> {
         match &mut self.posts[device].far {
             Far::Scanner(worker) => Some(worker),
-            Far::Llrp(_) | Far::Mercury(_) | Far::Sorter(_) | Far::Away => None,
+            Far::Llrp(_) | Far::Mercury(_) | Far::Smart(_) | Far::Sorter(_) | Far::Away => None,
         }
     }
 
@@ -788,7 +789,7 @@ impl Run<'_> {
                 Far::Scanner(worker) if worker.pending() > 0 => {
                     left.push(format!("{code} waits for {} answers", worker.pending()));
                 }
-                Far::Llrp(_) | Far::Mercury(_) | Far::Sorter(_) | Far::Scanner(_) | Far::Away => {}
+                Far::Llrp(_) | Far::Mercury(_) | Far::Smart(_) | Far::Sorter(_) | Far::Scanner(_) | Far::Away => {}
             }
         }
         if let Some(edge) = &self.edge {

@@ -174,3 +174,11 @@ fn the_auditor_finds_what_is_broken() {
     let chutes = found(Sabotage::Chutes);
     assert!(has(&chutes, "planned is") && has(&chutes, "belongs into"), "a parcel that is sent astray: {chutes:?}");
 }
+
+#[test]
+fn smart_readers_that_are_cut_off_now_and_then_keep_the_book_right() {
+    let scenario = Scenario { load: Load { parcels: 0, ..LOAD }, ..scenario("smart-readers.toml") };
+    let report = run_for(&scenario, 3, 300);
+    assert_eq!(report.violations, [] as [String; 0]);
+    assert!(report.metrics.reads > 1_000, "{:?}", report.metrics);
+}

@@ -7,6 +7,7 @@
 mod gs1;
 mod link;
 mod llrp;
+mod smart_readers;
 mod steps;
 
 pub use steps::{Step, Steps};
@@ -18,11 +19,17 @@ pub type Body = fn(&[u8]);
 pub const BODIES: &[(&str, Body)] = &[
     ("gs1-element", gs1::element),
     ("gs1-epc", gs1::epc),
+    ("impinj-edge", smart_readers::impinj_edge),
+    ("impinj-messages", smart_readers::impinj_messages),
+    ("impinj-reader", smart_readers::impinj_reader),
     ("link-edge", link::edge),
     ("link-scanner", link::scanner),
     ("llrp-client", llrp::client),
     ("llrp-frame", llrp::frame),
     ("llrp-reader", llrp::reader),
+    ("zebra-edge", smart_readers::zebra_edge),
+    ("zebra-messages", smart_readers::zebra_messages),
+    ("zebra-reader", smart_readers::zebra_reader),
 ];
 
 /// The body of this name.

@@ -1,11 +1,12 @@
 //! Readers: settings of their sessions, read points of their antennas, their events.
 
-use crate::config::{Antenna, Llrp, Mercury};
-use stowage_base::{Duration, ReaderEvent};
+use crate::config::{Antenna, ImpinjIot, Llrp, Mercury, ZebraIotc};
+use stowage_base::{Code, Duration, ReaderEvent};
 use stowage_core::Site;
 use stowage_core::input::DeviceEvent;
 use stowage_core::site::{DeviceIx, ReadPointIx};
-use stowage_protocol::llrp;
+use stowage_protocol::reader_mqtt::{self, Watch};
+use stowage_protocol::{impinj_iot, llrp, zebra_iotc};
 
 /// How often an LLRP reader says that it lives.
 pub const LLRP_KEEPALIVE: Duration = Duration::from_secs(2);
@@ -28,6 +29,47 @@ pub fn llrp(reader: &Llrp) -> llrp::client::Settings {
 /// What a UART module is asked to do.
 pub fn mercury(module: &Mercury) -> stowage_mercury::Settings {
     stowage_mercury::Settings { region: module.region, read_power_cdbm: module.power_cdbm, antennas: module.antennas }
+}
+
+/// What an Impinj reader with its IoT device interface, the device `id`, is asked to do.
+pub fn impinj(reader: &ImpinjIot, site: &Code, id: &Code) -> impinj_iot::Settings {
+    let topic = reader.topic.clone().unwrap_or_else(|| format!("stowage/{site}/reader/{id}"));
+    let login = reader.reader_broker.login.as_ref();
+    impinj_iot::Settings {
+        watch: watch(&reader.antennas, reader.turn, Duration::from_secs(reader.interval_s.into())),
+        session: reader.session,
+        population: reader.population,
+        rf_mode: reader.rf_mode,
+        interval_s: reader.interval_s,
+        preset: reader.preset.clone(),
+        mqtt: impinj_iot::MqttSettings {
+            host: reader.reader_broker.host.clone(),
+            port: reader.reader_broker.port,
+            tls: reader.reader_tls,
+            client: format!("{site}-{id}"),
+            login: login.map(|(user, password)| (user.clone(), password.expose().clone())),
+            will_topic: format!("{topic}/will"),
+            event_topic: topic,
+        },
+    }
+}
+
+/// What a Zebra reader with its IoT Connector, the device `id`, is asked to do; `boot` differs at each start.
+pub fn zebra(reader: &ZebraIotc, site: &Code, id: &Code, boot: u32) -> zebra_iotc::Settings {
+    zebra_iotc::Settings {
+        watch: watch(&reader.antennas, reader.turn, reader.batch + Duration::from_secs(reader.interval_s.into())),
+        topics: reader.topics.clone(),
+        session: reader.session,
+        population: reader.population,
+        interval_s: reader.interval_s,
+        command_prefix: format!("stowage-{site}-{id}-{boot}"),
+    }
+}
+
+fn watch(antennas: &[Antenna], turn: Duration, delay: Duration) -> Watch {
+    let antenna =
+        |antenna: &Antenna| reader_mqtt::AntennaSettings { port: antenna.port, power_cdbm: antenna.power_cdbm };
+    Watch { antennas: antennas.iter().map(antenna).collect(), turn, delay }
 }
 
 /// Which read point each antenna of one reader is.
@@ -60,6 +102,27 @@ pub fn event(event: ReaderEvent) -> DeviceEvent {
             DeviceEvent::Malformed { count: 1, what: format!("at octet {offset}: expected {what}") }
         }
     }
+}
+
+/// What a smart reader's event is to the engine; `None`: nothing.
+pub fn smart_event(event: reader_mqtt::Event) -> Option<DeviceEvent> {
+    use reader_mqtt::Event;
+    Some(match event {
+        Event::Up => DeviceEvent::Up,
+        Event::Down(why) => DeviceEvent::Down(why),
+        Event::Antenna { port, connected } => self::event(ReaderEvent::Antenna { port, connected }),
+        Event::Gpi { .. } => return None,
+        Event::ClockJump => fault("its clock jumped: reports are mapped by its next answer".into()),
+        Event::Fault(what) => fault(what),
+        Event::Late { count } => {
+            let what = "reports came too late to say where tags are now: they move nothing".into();
+            DeviceEvent::Fault { count, what }
+        }
+        Event::Skipped { count, last } => {
+            DeviceEvent::Fault { count, what: format!("skipped what isn't known here, the last {last:?}") }
+        }
+        Event::Malformed { source, what } => DeviceEvent::Malformed { count: 1, what: format!("{source}: {what}") },
+    })
 }
 
 fn fault(what: String) -> DeviceEvent {

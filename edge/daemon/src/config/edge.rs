@@ -55,7 +55,7 @@ pub enum FollowerKind {
 }
 
 /// A key or password. Debug prints none of it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret<T>(T);
 
 impl<T> Secret<T> {

@@ -15,11 +15,13 @@ mod site;
 mod tests;
 mod url;
 
-pub use device::{Antenna, Chutes, Device, DeviceKind, Llrp, Mercury, Robot, Scanner, SorterMqtt};
+pub use device::{
+    Antenna, Chutes, Device, DeviceKind, ImpinjIot, Llrp, Mercury, Robot, Scanner, SorterMqtt, ZebraIotc,
+};
 pub use edge::{Edge, Follower, FollowerKind, Secret};
 pub use fault::{Fault, Faults, FileFaults};
 pub use scenario::{FaultRates, Load, Scenario};
-pub use url::Broker;
+pub use url::{Broker, Control};
 
 pub(crate) use fault::count;
 use read::{File, Section};

@@ -383,7 +383,12 @@ fn a_device_of_unknown_kind_is_one_fault() {
         let faults = faults(folder.path());
         let [(_, line, fault)] = &faults[..] else { panic!("{faults:?}") };
         assert_eq!(line, "kind = \"crane\"");
-        assert!(fault.ends_with("not known here; give one of llrp, mercury, sorter-mqtt, scanner, robot"), "{fault}");
+        assert!(
+            fault.ends_with(
+                "not known here; give one of llrp, mercury, impinj-iot, zebra-iotc, sorter-mqtt, scanner, robot"
+            ),
+            "{fault}"
+        );
     }
 }
 
@@ -566,4 +571,64 @@ proptest! {
             }
         }
     }
+}
+
+fn smart(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/smart-readers").join(file)
+}
+
+#[test]
+fn the_smart_readers_example_is_good() {
+    let edge = load_edge(&smart("edge.toml")).unwrap_or_else(|faults| panic!("{faults}"));
+    let DeviceKind::ImpinjIot(impinj) = &edge.devices[0].kind else { panic!("gate-1 is Impinj's") };
+    assert_eq!((impinj.control.port, impinj.control.login.0.as_str(), impinj.turn.millis()), (8070, "root", 250));
+    assert_eq!((&impinj.reader_broker, impinj.reader_tls, &impinj.preset), (&impinj.broker, false, &None));
+    let DeviceKind::ZebraIotc(zebra) = &edge.devices[1].kind else { panic!("gate-2 is Zebra's") };
+    assert_eq!(
+        (zebra.topics.data.as_str(), zebra.topics.will.as_deref()),
+        ("zebra/gate-2/data", Some("zebra/gate-2/will"))
+    );
+    let site = &edge.site;
+    assert!(site.devices[..2].iter().all(|device| device.kind == stowage_core::site::DeviceKind::Reader));
+}
+
+#[test]
+fn faults_of_smart_readers_are_reported_at_once_on_their_lines() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::copy(smart("site.toml"), folder.path().join("site.toml")).expect("copies");
+    let mut text = fs::read_to_string(smart("edge.toml")).expect("the example's file");
+    for (old, new) in [
+        ("control = \"http://root:impinj@127.0.0.1:8070\"", "control = \"https://root:impinj@10.0.0.7\""),
+        ("topics = \"zebra/gate-2\" ", "data = \"zebra/+/data\" "),
+        ("rf_mode = 1002", "rf_mode = -1"),
+        ("batch_ms = 0 ", "batch_ms = 70000 "),
+        ("# preset = \"dock\"", "preset = \"a dock\""),
+    ] {
+        assert_eq!(text.matches(old).count(), 1, "{old:?}");
+        text = text.replace(old, new);
+    }
+    fs::write(folder.path().join("edge.toml"), text).expect("writes");
+    let found = faults(folder.path());
+    let needed =
+        |key: &str| format!("device[1].{key}: is missing: give the topic, or `topics` as what all of them lie below");
+    let expected = [
+        ("id = \"gate-1\"", "device[0].reader_broker: is missing: the reader can't reach the broker at this machine's own address; give mqtt://HOST with a name or address that it can reach".to_owned()),
+        ("control = ", "device[0].control \"https://…@10.0.0.7\": wants to know whom to trust: give `control_ca`, the PEM file with the reader's certificate".to_owned()),
+        ("rf_mode = ", "device[0].rf_mode -1: out of range: give 0 to 9999".to_owned()),
+        ("preset = ", "device[0].preset \"a dock\": not a preset's id: use letters, digits, '-', '_' and '.'".to_owned()),
+        ("", needed("control_command")),
+        ("", needed("control_response")),
+        ("", needed("management_command")),
+        ("", needed("management_response")),
+        ("", needed("events")),
+        ("data = ", "device[1].data \"zebra/+/data\": not a topic: give levels such as readers/gate-3, without # and +".to_owned()),
+        ("batch_ms = ", "device[1].batch_ms 70000: out of range: give 0 to 60000".to_owned()),
+    ];
+    for (line, fault) in &expected {
+        let same = |(_, found_line, found): &&(String, String, String)| {
+            found == fault && (found_line.starts_with(line) || line.starts_with("id"))
+        };
+        assert!(found.iter().any(|found| same(&found)), "{fault}\nfound: {found:#?}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
 }

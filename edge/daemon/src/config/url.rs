@@ -17,6 +17,37 @@ pub struct Broker {
     pub ca: Option<PathBuf>,
 }
 
+/// A device that is controlled over HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Control {
+    /// IP address or host name.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Who we are there.
+    pub login: (String, Secret<String>),
+    /// The PEM file of the device's own certificate, or of who made it: it speaks TLS. `None`: it doesn't.
+    pub ca: Option<PathBuf>,
+}
+
+/// `http://USER:PASSWORD@HOST[:PORT]`, or `https://` with TLS, which is returned beside; `%XX` stands for an octet of
+/// name or password.
+pub(super) fn control(url: &str) -> Result<(Control, bool), String> {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let (tls, default) = match scheme {
+        "http" => (false, 80),
+        "https" => (true, 443),
+        _ => return Err("not a reader's URL: give https://USER:PASSWORD@HOST, or http:// without TLS".into()),
+    };
+    let (login, rest) = rest.rsplit_once('@').ok_or("no user: give USER:PASSWORD@ before the host")?;
+    let (user, password) = login.split_once(':').ok_or("no password: give USER:PASSWORD@ before the host")?;
+    let plain = |text| unescape(text).ok_or("name or password is badly escaped: write %25 for a percent sign");
+    let login = (plain(user)?, Secret::new(plain(password)?));
+    let (host, port) = host_port(rest.strip_suffix('/').unwrap_or(rest), default)
+        .map_err(|why| format!("{why}; the reader's interface listens on port {default}"))?;
+    Ok((Control { host, port, login, ca: None }, tls))
+}
+
 /// `llrp://HOST[:PORT]`.
 pub(super) fn llrp(url: &str) -> Result<(String, u16), String> {
     let rest = url.strip_prefix("llrp://").ok_or("not an LLRP reader's URL: give llrp://HOST or llrp://HOST:PORT")?;
@@ -147,6 +178,21 @@ mod tests {
         assert!(mqtt("mqtts://[::1]").is_err(), "no name");
         assert!(mqtt("mqtt://edge@broker").is_err(), "no password");
         assert!(mqtt("mqtt://edge:%4@broker").is_err(), "half an escape");
+    }
+
+    #[test]
+    fn readers_that_are_controlled_over_http() {
+        let (control, tls) = super::control("https://root:im%40pinj@impinj-14-2a-3f.local").expect("well formed");
+        assert_eq!((control.host.as_str(), control.port, tls), ("impinj-14-2a-3f.local", 443, true));
+        assert_eq!((control.login.0.as_str(), control.login.1.expose().as_str()), ("root", "im@pinj"));
+        assert!(!format!("{control:?}").contains("im@"), "{control:?}");
+        assert_eq!(
+            super::control("http://a:b@10.0.0.7:8080/").map(|(control, tls)| (control.port, tls)),
+            Ok((8080, false))
+        );
+        for url in ["http://10.0.0.7", "http://root@10.0.0.7", "ftp://a:b@c", "http://a:b@10.0.0.300", "https://a:b@"] {
+            assert!(super::control(url).is_err(), "{url}");
+        }
     }
 
     #[test]

@@ -4,18 +4,20 @@ mod backoff;
 mod reader;
 mod robot;
 mod scanner;
+mod smart_reader;
 mod sorter;
 
 use crate::adapt::{self, reader::Points};
-use crate::config::{Device, DeviceKind, Edge, SorterMqtt};
+use crate::config::{Broker, Device, DeviceKind, Edge, SorterMqtt};
 use crate::runtime::{Clock, Port};
 use reader::Reader;
 use scanner::Scanners;
 use std::io;
 use std::sync::Arc;
-use stowage_base::ReaderSession;
+use stowage_base::{Code, ReaderSession};
 use stowage_core::{Effect, Engine};
-use stowage_protocol::llrp;
+use stowage_protocol::reader_mqtt::Session;
+use stowage_protocol::{impinj_iot, llrp, zebra_iotc};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -89,6 +91,18 @@ impl Ground<'_> {
                     std::future::ready(port)
                 });
             }
+            DeviceKind::ImpinjIot(reader) => {
+                let settings = adapt::reader::impinj(reader, &self.engine.site().code, &device.id);
+                let (rest, answers) = smart_reader::Rest::new(reader.control.clone(), self.tasks.clone());
+                let session = impinj_iot::Edge::new(settings);
+                self.read_smart(port, &device.id, &reader.broker, session, rest, answers);
+            }
+            DeviceKind::ZebraIotc(reader) => {
+                let settings = adapt::reader::zebra(reader, &self.engine.site().code, &device.id, self.boot);
+                let (_, answers) = mpsc::channel(1);
+                let session = zebra_iotc::Edge::new(settings);
+                self.read_smart(port, &device.id, &reader.broker, session, smart_reader::Publish, answers);
+            }
             DeviceKind::SorterMqtt(SorterMqtt { broker, .. }) => {
                 let site = &self.engine.site().code;
                 let sorter = sorter::Sorter {
@@ -121,6 +135,32 @@ impl Ground<'_> {
             }
         }
         Ok(to_driver)
+    }
+
+    fn read_smart<S, C>(
+        &self,
+        port: Port,
+        id: &Code,
+        broker: &Broker,
+        session: S,
+        carry: C,
+        answers: mpsc::Receiver<smart_reader::Answer>,
+    ) where
+        S: Session + Send + 'static,
+        C: smart_reader::Carry<S::Out> + Send + 'static,
+    {
+        let reader = smart_reader::SmartReader {
+            session,
+            carry,
+            answers,
+            broker: broker.clone(),
+            client: format!("stowage-{}-{id}", self.engine.site().code),
+            points: Points::of(self.engine.site(), port.device),
+            port,
+            clock: Arc::clone(self.clock),
+            stop: self.stop.clone(),
+        };
+        self.tasks.spawn(reader.run());
     }
 
     fn read<S, T, D, F>(&self, port: Port, session: S, dial: D)

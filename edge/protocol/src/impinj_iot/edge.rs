@@ -11,7 +11,7 @@
 use super::config::{Body, CONNECT_MESSAGE, Method, MqttBody, MqttSettings, Request};
 use super::{Event as Told, Message, Status, messages};
 use crate::reader_mqtt::{
-    ANSWER_WAIT, Event, Flat, Malformed, POLL_PERIOD, PROOF_MAX, RETRY_WAIT, Sink, Time, Tracker, Watch, parse,
+    ANSWER_WAIT, Event, Flat, Malformed, POLL_PERIOD, PROOF_MAX, RETRY_WAIT, Session, Sink, Time, Tracker, Watch, parse,
 };
 use serde::Deserialize;
 use stowage_base::{Duration, Timestamp};
@@ -71,9 +71,7 @@ enum Step {
     Poll,
 }
 
-/// The edge's end of one reader. The driver subscribes to [`topics`](Self::topics), calls
-/// [`connected`](Self::connected), passes on messages, carries requests to the reader and their answers back, and calls
-/// [`tick`](Self::tick) at or after [`next_deadline`](Self::next_deadline).
+/// The edge's end of one reader: a [`Session`].
 #[derive(Debug)]
 pub struct Edge {
     settings: Settings,
@@ -92,40 +90,18 @@ pub struct Edge {
     complaint: String,
 }
 
-impl Edge {
-    /// A session without a connection.
-    pub fn new(settings: Settings) -> Self {
-        Self {
-            tracker: Tracker::new(&settings.watch),
-            settings,
-            state: State::Idle,
-            last_id: 0,
-            proof: Timestamp::EPOCH,
-            up: false,
-            ours: false,
-            settle_by: Timestamp::EPOCH,
-            complaint: String::new(),
-        }
+impl Session for Edge {
+    type Out = Request;
+
+    fn topics(&self) -> Vec<String> {
+        vec![self.settings.mqtt.event_topic.clone(), self.settings.mqtt.will_topic.clone()]
     }
 
-    /// What to subscribe to.
-    pub fn topics(&self) -> [&str; 2] {
-        [&self.settings.mqtt.event_topic, &self.settings.mqtt.will_topic]
-    }
-
-    /// Connected to the broker and subscribed.
-    pub fn connected(&mut self, now: Timestamp, sink: &mut impl Sink<Request>) {
+    fn connected(&mut self, now: Timestamp, sink: &mut impl Sink<Request>) {
         self.ask(now, Step::Status, sink);
     }
 
-    /// Our connection to the broker is gone.
-    pub fn disconnected(&mut self, now: Timestamp, sink: &mut impl Sink<Request>) {
-        self.down(now, "the connection to the broker is gone", sink);
-        self.state = State::Idle;
-    }
-
-    /// A message arrived.
-    pub fn receive(&mut self, now: Timestamp, topic: &str, payload: &[u8], sink: &mut impl Sink<Request>) {
+    fn receive(&mut self, now: Timestamp, topic: &str, payload: &[u8], sink: &mut impl Sink<Request>) {
         if self.state == State::Idle {
             return;
         }
@@ -143,6 +119,73 @@ impl Edge {
             self.tracker.skip(now, 1, topic);
         }
         self.tick(now, sink);
+    }
+
+    fn answered(&mut self, now: Timestamp, id: u32, answer: Result<(u16, &[u8]), &str>, sink: &mut impl Sink<Request>) {
+        let State::Asked { step, id: asked, at } = self.state else { return };
+        if id != asked {
+            return;
+        }
+        match answer {
+            Ok((200..=299, body)) => self.done(now, step, at, body, sink),
+            Ok((status, body)) => {
+                let text = refusal(status, body);
+                self.failed(now, step, &format!("{} is refused: {text}", self.named(step)), sink);
+            }
+            Err(why) => self.failed(now, step, &format!("{} failed: {why}", self.named(step)), sink),
+        }
+        self.tick(now, sink);
+    }
+
+    fn tick(&mut self, now: Timestamp, sink: &mut impl Sink<Request>) {
+        self.tracker.tick(now, sink);
+        if self.up && now - self.proof > PROOF_MAX {
+            self.down(now, "the reader has not shown for 15 s that it runs", sink);
+            self.state = State::Waiting { until: now };
+        }
+        match self.state {
+            State::Asked { step, at, .. } if at + ANSWER_WAIT + ANSWER_WAIT <= now => {
+                self.failed(now, step, &format!("{} was not answered", self.named(step)), sink);
+            }
+            State::Waiting { until } if until <= now => self.ask(now, Step::Status, sink),
+            State::Settling { ask_at } if ask_at <= now => self.ask(now, Step::Settle, sink),
+            State::Up { poll_at } if poll_at <= now => self.ask(now, Step::Poll, sink),
+            State::Asked { .. } | State::Waiting { .. } | State::Settling { .. } | State::Up { .. } | State::Idle => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        let own = match self.state {
+            State::Idle => None,
+            State::Asked { at, .. } => Some(at + ANSWER_WAIT + ANSWER_WAIT),
+            State::Waiting { until } => Some(until),
+            State::Settling { ask_at } => Some(ask_at),
+            State::Up { poll_at } => Some(poll_at),
+        };
+        let proof = self.up.then(|| self.proof + PROOF_MAX + Duration::from_micros(1));
+        own.into_iter().chain(proof).chain(self.tracker.next_deadline()).min()
+    }
+
+    fn disconnected(&mut self, now: Timestamp, sink: &mut impl Sink<Request>) {
+        self.down(now, "the connection to the broker is gone", sink);
+        self.state = State::Idle;
+    }
+}
+
+impl Edge {
+    /// A session without a connection.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            tracker: Tracker::new(&settings.watch),
+            settings,
+            state: State::Idle,
+            last_id: 0,
+            proof: Timestamp::EPOCH,
+            up: false,
+            ours: false,
+            settle_by: Timestamp::EPOCH,
+            complaint: String::new(),
+        }
     }
 
     fn will(&mut self, now: Timestamp, payload: &[u8], sink: &mut impl Sink<Request>) {
@@ -213,29 +256,6 @@ impl Edge {
             // On its way to one of these.
             Status::Other(_) => {}
         }
-    }
-
-    /// The answer to request `id`: HTTP's status and body, or why there is none.
-    pub fn answered(
-        &mut self,
-        now: Timestamp,
-        id: u32,
-        answer: Result<(u16, &[u8]), &str>,
-        sink: &mut impl Sink<Request>,
-    ) {
-        let State::Asked { step, id: asked, at } = self.state else { return };
-        if id != asked {
-            return;
-        }
-        match answer {
-            Ok((200..=299, body)) => self.done(now, step, at, body, sink),
-            Ok((status, body)) => {
-                let text = refusal(status, body);
-                self.failed(now, step, &format!("{} is refused: {text}", self.named(step)), sink);
-            }
-            Err(why) => self.failed(now, step, &format!("{} failed: {why}", self.named(step)), sink),
-        }
-        self.tick(now, sink);
     }
 
     fn done(&mut self, now: Timestamp, step: Step, asked: Timestamp, body: &[u8], sink: &mut impl Sink<Request>) {
@@ -344,37 +364,6 @@ impl Edge {
             Step::Poll => State::Up { poll_at: now + POLL_PERIOD },
             _ => State::Waiting { until: now + RETRY_WAIT },
         };
-    }
-
-    /// Time has passed.
-    pub fn tick(&mut self, now: Timestamp, sink: &mut impl Sink<Request>) {
-        self.tracker.tick(now, sink);
-        if self.up && now - self.proof > PROOF_MAX {
-            self.down(now, "the reader has not shown for 15 s that it runs", sink);
-            self.state = State::Waiting { until: now };
-        }
-        match self.state {
-            State::Asked { step, at, .. } if at + ANSWER_WAIT + ANSWER_WAIT <= now => {
-                self.failed(now, step, &format!("{} was not answered", self.named(step)), sink);
-            }
-            State::Waiting { until } if until <= now => self.ask(now, Step::Status, sink),
-            State::Settling { ask_at } if ask_at <= now => self.ask(now, Step::Settle, sink),
-            State::Up { poll_at } if poll_at <= now => self.ask(now, Step::Poll, sink),
-            State::Asked { .. } | State::Waiting { .. } | State::Settling { .. } | State::Up { .. } | State::Idle => {}
-        }
-    }
-
-    /// When to call [`tick`](Self::tick) if nothing else happens; `None` while there is nothing to wait for.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        let own = match self.state {
-            State::Idle => None,
-            State::Asked { at, .. } => Some(at + ANSWER_WAIT + ANSWER_WAIT),
-            State::Waiting { until } => Some(until),
-            State::Settling { ask_at } => Some(ask_at),
-            State::Up { poll_at } => Some(poll_at),
-        };
-        let proof = self.up.then(|| self.proof + PROOF_MAX + Duration::from_micros(1));
-        own.into_iter().chain(proof).chain(self.tracker.next_deadline()).min()
     }
 
     fn ask(&mut self, now: Timestamp, step: Step, sink: &mut impl Sink<Request>) {

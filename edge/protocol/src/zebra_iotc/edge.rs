@@ -8,8 +8,9 @@
 //! sign that it reads, or our own loss of the broker end it; then it begins anew.
 
 use super::{Event as Told, Management, Message, News, Response, messages};
-use crate::reader_mqtt::{ANSWER_WAIT, Event, POLL_PERIOD, PROOF_MAX, RETRY_WAIT, Sink, Time, Tracker, Watch};
+use crate::reader_mqtt::{ANSWER_WAIT, Event, POLL_PERIOD, PROOF_MAX, RETRY_WAIT, Session, Sink, Time, Tracker, Watch};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use stowage_base::{Duration, Timestamp};
 
 /// The topics of one reader, as its installer named them.
@@ -107,9 +108,7 @@ impl Step {
     }
 }
 
-/// The edge's end of one reader. The driver subscribes to [`topics`](Self::topics), calls
-/// [`connected`](Self::connected), passes on messages, publishes commands, and calls [`tick`](Self::tick) at or after
-/// [`next_deadline`](Self::next_deadline).
+/// The edge's end of one reader: a [`Session`].
 #[derive(Debug)]
 pub struct Edge {
     settings: Settings,
@@ -124,43 +123,20 @@ pub struct Edge {
     complaint: String,
 }
 
-impl Edge {
-    /// A session without a connection.
-    pub fn new(settings: Settings) -> Self {
-        Self {
-            tracker: Tracker::new(&settings.watch),
-            settings,
-            state: State::Idle,
-            last_number: 0,
-            proof: Timestamp::EPOCH,
-            up: false,
-            complaint: String::new(),
-        }
-    }
+impl Session for Edge {
+    type Out = Command;
 
-    /// What to subscribe to.
-    pub fn topics(&self) -> Vec<&str> {
+    fn topics(&self) -> Vec<String> {
         let Topics { data, control_response, management_response, management_event, will, .. } = &self.settings.topics;
-        let mut topics: Vec<&str> = vec![data, control_response, management_response, management_event];
-        topics.extend(will.as_deref());
-        topics.sort_unstable();
-        topics.dedup();
-        topics
+        let topics = [data, control_response, management_response, management_event].into_iter().chain(will).cloned();
+        topics.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Connected to the broker and subscribed.
-    pub fn connected(&mut self, now: Timestamp, sink: &mut impl Sink<Command>) {
+    fn connected(&mut self, now: Timestamp, sink: &mut impl Sink<Command>) {
         self.ask(now, Step::Status, sink);
     }
 
-    /// Our connection to the broker is gone.
-    pub fn disconnected(&mut self, now: Timestamp, sink: &mut impl Sink<Command>) {
-        self.down(now, "the connection to the broker is gone", sink);
-        self.state = State::Idle;
-    }
-
-    /// A message arrived.
-    pub fn receive(&mut self, now: Timestamp, topic: &str, payload: &[u8], sink: &mut impl Sink<Command>) {
+    fn receive(&mut self, now: Timestamp, topic: &str, payload: &[u8], sink: &mut impl Sink<Command>) {
         if self.state == State::Idle {
             return;
         }
@@ -176,6 +152,56 @@ impl Edge {
             }
         }
         self.tick(now, sink);
+    }
+
+    /// There are no requests.
+    fn answered(&mut self, _: Timestamp, _: u32, _: Result<(u16, &[u8]), &str>, _: &mut impl Sink<Command>) {}
+
+    fn tick(&mut self, now: Timestamp, sink: &mut impl Sink<Command>) {
+        self.tracker.tick(now, sink);
+        if self.up && now - self.proof > PROOF_MAX {
+            self.down(now, "the reader has not shown for 15 s that it runs", sink);
+            self.state = State::Waiting { until: now };
+        }
+        match self.state {
+            State::Asked { step, at, .. } if at + ANSWER_WAIT <= now => {
+                self.failed(now, step, &format!("{} is not answered: is the reader on?", step.command()), sink);
+            }
+            State::Waiting { until } if until <= now => self.ask(now, Step::Status, sink),
+            State::Up { poll_at } if poll_at <= now => self.ask(now, Step::Poll, sink),
+            State::Asked { .. } | State::Waiting { .. } | State::Up { .. } | State::Idle => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        let own = match self.state {
+            State::Idle => None,
+            State::Asked { at, .. } => Some(at + ANSWER_WAIT),
+            State::Waiting { until } => Some(until),
+            State::Up { poll_at } => Some(poll_at),
+        };
+        let proof = self.up.then(|| self.proof + PROOF_MAX + Duration::from_micros(1));
+        own.into_iter().chain(proof).chain(self.tracker.next_deadline()).min()
+    }
+
+    fn disconnected(&mut self, now: Timestamp, sink: &mut impl Sink<Command>) {
+        self.down(now, "the connection to the broker is gone", sink);
+        self.state = State::Idle;
+    }
+}
+
+impl Edge {
+    /// A session without a connection.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            tracker: Tracker::new(&settings.watch),
+            settings,
+            state: State::Idle,
+            last_number: 0,
+            proof: Timestamp::EPOCH,
+            up: false,
+            complaint: String::new(),
+        }
     }
 
     /// What a reader or its will says of its connection: a word, or `{"connectionState": …}`.
@@ -315,35 +341,6 @@ impl Edge {
             Step::Poll => State::Up { poll_at: now + POLL_PERIOD },
             _ => State::Waiting { until: now + RETRY_WAIT },
         };
-    }
-
-    /// Time has passed.
-    pub fn tick(&mut self, now: Timestamp, sink: &mut impl Sink<Command>) {
-        self.tracker.tick(now, sink);
-        if self.up && now - self.proof > PROOF_MAX {
-            self.down(now, "the reader has not shown for 15 s that it runs", sink);
-            self.state = State::Waiting { until: now };
-        }
-        match self.state {
-            State::Asked { step, at, .. } if at + ANSWER_WAIT <= now => {
-                self.failed(now, step, &format!("{} is not answered: is the reader on?", step.command()), sink);
-            }
-            State::Waiting { until } if until <= now => self.ask(now, Step::Status, sink),
-            State::Up { poll_at } if poll_at <= now => self.ask(now, Step::Poll, sink),
-            State::Asked { .. } | State::Waiting { .. } | State::Up { .. } | State::Idle => {}
-        }
-    }
-
-    /// When to call [`tick`](Self::tick) if nothing else happens; `None` while there is nothing to wait for.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        let own = match self.state {
-            State::Idle => None,
-            State::Asked { at, .. } => Some(at + ANSWER_WAIT),
-            State::Waiting { until } => Some(until),
-            State::Up { poll_at } => Some(poll_at),
-        };
-        let proof = self.up.then(|| self.proof + PROOF_MAX + Duration::from_micros(1));
-        own.into_iter().chain(proof).chain(self.tracker.next_deadline()).min()
     }
 
     fn id(&self, number: u32) -> String {

@@ -14,6 +14,9 @@ use stowage_base::{Air, Duration, Epc, TagRead, Timestamp};
 /// Most tag events that wait for the broker.
 const RETAINED_MAX: usize = 1_000;
 
+/// The backlog waits so long for something new, so that it comes out of order.
+const BACKLOG_WAIT: Duration = Duration::from_millis(500);
+
 /// How often it says that it lives.
 const HEARTBEAT_PERIOD: Duration = Duration::from_secs(10);
 
@@ -65,8 +68,8 @@ pub struct Reader {
     /// When each tag was last reported by each antenna, and how many readings since are not told.
     reported: BTreeMap<(Epc, u16), (Timestamp, u32)>,
     backlog: Backlog,
-    /// The backlog is delivered after the next new tag event.
-    owes: bool,
+    /// The backlog is delivered after the next new tag event, or then.
+    owes: Option<Timestamp>,
     violations: Vec<Violation>,
 }
 
@@ -89,7 +92,7 @@ impl Reader {
             event_num: 0,
             reported: BTreeMap::new(),
             backlog: Backlog::default(),
-            owes: false,
+            owes: None,
             violations: Vec::new(),
         }
     }
@@ -138,7 +141,7 @@ impl Reader {
 
     /// Loses power and gets it again: the inventory is over, what waited for the broker is lost.
     pub fn restart(&mut self) {
-        (self.run, self.mode, self.heartbeat_at, self.owes) = (None, None, None, false);
+        (self.run, self.mode, self.heartbeat_at, self.owes) = (None, None, None, None);
         self.backlog = Backlog::default();
         self.reported.clear();
     }
@@ -146,7 +149,7 @@ impl Reader {
     /// Connected to the broker and subscribed.
     pub fn connected(&mut self, now: Timestamp, out: Out<'_>) {
         self.heartbeat_at = Some(now);
-        self.owes = !self.backlog.is_empty();
+        self.owes = (!self.backlog.is_empty()).then_some(now + BACKLOG_WAIT);
         if let Some(topic) = &self.profile.topics.will {
             out(topic, br#"{"connectionState":"CONNECTED"}"#);
         }
@@ -154,7 +157,7 @@ impl Reader {
 
     /// The broker is gone.
     pub fn disconnected(&mut self) {
-        self.heartbeat_at = None;
+        (self.heartbeat_at, self.owes) = (None, None);
     }
 
     /// A message arrived.
@@ -311,6 +314,9 @@ impl Reader {
             let events: Vec<Value> = heard.iter().filter_map(|read| self.tag(&mode, read)).collect();
             self.publish(events, out);
         }
+        if self.owes.is_some_and(|at| at <= now) {
+            self.deliver(out);
+        }
         if self.heartbeat_at.is_some_and(|at| at <= now) {
             self.heartbeat_at = Some(now + HEARTBEAT_PERIOD);
             let data = json!({ "system": { "uptime": "0 days 00:00:10" } });
@@ -320,7 +326,7 @@ impl Reader {
 
     /// When to call [`tick`](Self::tick) if nothing else happens.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.run.iter().map(Inventory::next_deadline).chain(self.heartbeat_at).min()
+        self.run.iter().map(Inventory::next_deadline).chain(self.heartbeat_at).chain(self.owes).min()
     }
 
     fn tag(&mut self, mode: &Mode, read: &TagRead) -> Option<Value> {
@@ -375,9 +381,14 @@ impl Reader {
                 out(topic, event.to_string().as_bytes());
             }
         }
-        if std::mem::take(&mut self.owes) {
+        self.deliver(out);
+    }
+
+    /// Delivers what waited for the broker, if that is owed.
+    fn deliver(&mut self, out: Out<'_>) {
+        if self.owes.take().is_some() {
             for event in self.backlog.take().0 {
-                out(topic, &event);
+                out(&self.profile.topics.data, &event);
             }
         }
     }

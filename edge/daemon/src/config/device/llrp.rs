@@ -31,7 +31,7 @@ pub struct Antenna {
     pub power_cdbm: i16,
 }
 
-const ANTENNAS: &str = "a list such as [{ port = 1, power_dbm = 30 }]";
+pub(super) const ANTENNAS: &str = "a list such as [{ port = 1, power_dbm = 30 }]";
 
 pub(super) fn read(section: &mut Section<'_>, places: &mut Places<'_>) -> Llrp {
     section.require(&[("url", "llrp://HOST or llrp://HOST:PORT"), ("antennas", ANTENNAS)]);

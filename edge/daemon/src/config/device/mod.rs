@@ -1,22 +1,26 @@
 //! `[[device]]`: what stands around the edge, and the way to it. Each kind has a file of its own here.
 
+mod impinj_iot;
 mod llrp;
 mod mercury;
 pub(super) mod robot;
 mod scanner;
 mod sorter_mqtt;
+mod zebra_iotc;
 
+pub use impinj_iot::ImpinjIot;
 pub use llrp::{Antenna, Llrp};
 pub use mercury::Mercury;
 pub use robot::Robot;
 pub use scanner::Scanner;
 pub use sorter_mqtt::{Chutes, SorterMqtt};
+pub use zebra_iotc::ZebraIotc;
 
 use super::read::{At, Names, Section};
 use super::url::{self, Broker};
 use crate::tls;
 use std::collections::BTreeMap;
-use stowage_base::Code;
+use stowage_base::{Code, Duration};
 use stowage_core::roadmap::NodeIx;
 use stowage_core::site;
 
@@ -36,6 +40,10 @@ pub enum DeviceKind {
     Llrp(Llrp),
     /// A UART reader module that speaks the Mercury protocol.
     Mercury(Mercury),
+    /// An Impinj reader with its IoT device interface: MQTT and REST.
+    ImpinjIot(ImpinjIot),
+    /// A Zebra reader with its IoT Connector: MQTT.
+    ZebraIotc(ZebraIotc),
     /// A sorter that speaks Stowage's JSON contract over MQTT.
     SorterMqtt(SorterMqtt),
     /// A handheld scanner.
@@ -49,6 +57,9 @@ impl DeviceKind {
     pub(super) fn ports(&self) -> Option<Vec<u16>> {
         match self {
             Self::Llrp(llrp) => Some(llrp.antennas.iter().map(|antenna| antenna.port).collect()),
+            Self::ImpinjIot(ImpinjIot { antennas, .. }) | Self::ZebraIotc(ZebraIotc { antennas, .. }) => {
+                Some(antennas.iter().map(|antenna| antenna.port).collect())
+            }
             Self::Mercury(mercury) => Some(mercury.antennas.ports().iter().copied().map(u16::from).collect()),
             Self::SorterMqtt(_) | Self::Scanner(_) | Self::Robot(_) => None,
         }
@@ -58,14 +69,19 @@ impl DeviceKind {
     pub(super) fn chutes(&self) -> Option<&Chutes> {
         match self {
             Self::SorterMqtt(sorter) => Some(&sorter.chutes),
-            Self::Llrp(_) | Self::Mercury(_) | Self::Scanner(_) | Self::Robot(_) => None,
+            Self::Llrp(_)
+            | Self::Mercury(_)
+            | Self::ImpinjIot(_)
+            | Self::ZebraIotc(_)
+            | Self::Scanner(_)
+            | Self::Robot(_) => None,
         }
     }
 
     /// What the core needs to know of it.
     fn for_core(&self) -> site::DeviceKind {
         match self {
-            Self::Llrp(_) | Self::Mercury(_) => site::DeviceKind::Reader,
+            Self::Llrp(_) | Self::Mercury(_) | Self::ImpinjIot(_) | Self::ZebraIotc(_) => site::DeviceKind::Reader,
             Self::SorterMqtt(SorterMqtt { chutes, .. }) => {
                 site::DeviceKind::Sorter { chutes: chutes.all.clone(), hospital: chutes.hospital.clone() }
             }
@@ -125,6 +141,8 @@ impl Places<'_> {
 enum Kind {
     Llrp,
     Mercury,
+    ImpinjIot,
+    ZebraIotc,
     SorterMqtt,
     Scanner,
     Robot,
@@ -133,6 +151,8 @@ enum Kind {
 const KINDS: &[(&str, Kind)] = &[
     ("llrp", Kind::Llrp),
     ("mercury", Kind::Mercury),
+    ("impinj-iot", Kind::ImpinjIot),
+    ("zebra-iotc", Kind::ZebraIotc),
     ("sorter-mqtt", Kind::SorterMqtt),
     ("scanner", Kind::Scanner),
     ("robot", Kind::Robot),
@@ -155,6 +175,8 @@ pub(super) fn read(root: &mut Section<'_>) -> Devices {
         let kind = section.choice("kind", KINDS).map(|kind| match kind.value {
             Kind::Llrp => DeviceKind::Llrp(llrp::read(&mut section, places)),
             Kind::Mercury => DeviceKind::Mercury(mercury::read(&mut section, places)),
+            Kind::ImpinjIot => DeviceKind::ImpinjIot(impinj_iot::read(&mut section, places)),
+            Kind::ZebraIotc => DeviceKind::ZebraIotc(zebra_iotc::read(&mut section, places)),
             Kind::SorterMqtt => DeviceKind::SorterMqtt(sorter_mqtt::read(&mut section)),
             Kind::Scanner => DeviceKind::Scanner(scanner::read(&mut section, &mut keys)),
             Kind::Robot => DeviceKind::Robot(robot::read(&mut section, index, &mut devices.robots)),
@@ -200,6 +222,21 @@ pub(super) fn broker(section: &mut Section<'_>) -> Broker {
         }
     };
     Broker { ca, ..broker }
+}
+
+/// A topic to be published to: no wildcard, not empty.
+fn topic(section: &mut Section<'_>, key: &'static str) -> Option<String> {
+    let topic = section.text(key)?;
+    if topic.value.is_empty() || topic.value.contains(['#', '+', '\0']) || topic.value.len() > 1_024 {
+        section.file.fault(&topic.at, "not a topic: give levels such as readers/gate-3, without # and +");
+        return None;
+    }
+    Some(topic.value)
+}
+
+/// In this time each antenna of a smart reader has had its turn.
+fn turn(section: &mut Section<'_>) -> Duration {
+    Duration::from_millis(section.number("turn_ms", 50..=60_000).map_or(500, |turn| turn.value))
 }
 
 /// The `url` of a section, as `parse` understands it.
