@@ -6,9 +6,9 @@
 
 use crate::demo::{self, DemoError, DemoSettings};
 use crate::device::{
-    Clock, DeviceError, Event, Events, FileStore, Handheld, HandheldSettings, Pty, RestPort, ScannerCommand,
-    SmartReaderCommand, SorterCommand, SorterLink, Stage, StageCommand, TcpPort, Told, ZebraSite, impinj, llrp,
-    mercury, sorter, zebra,
+    Clock, DeviceError, Event, Events, FileStore, Handheld, HandheldSettings, Pty, RestPort, RobotCommand,
+    ScannerCommand, SmartReaderCommand, SorterCommand, SorterLink, Stage, StageCommand, TcpPort, Told, ZebraSite,
+    impinj, llrp, mercury, robot, sorter, zebra,
 };
 use crate::harness;
 use crate::world::{AntennaSpec, ReaderSpec, Spot, SpotIx, World};
@@ -26,6 +26,7 @@ use stowage_link::EnrolmentKey;
 use stowage_mercury::ModuleSettings;
 use stowage_protocol::llrp::reader::Profile;
 use stowage_protocol::sorter_mqtt::SorterSettings;
+use stowage_protocol::vda5050::{Base, RobotSettings, Version};
 use stowage_protocol::{impinj_iot, zebra_iotc};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -94,6 +95,8 @@ enum DeviceKind {
     Zebra(ZebraArgs),
     /// A smart sorter at an MQTT broker
     SorterMqtt(SorterArgs),
+    /// A mobile robot that speaks VDA 5050 at an MQTT broker
+    Robot(RobotArgs),
     /// A handheld scanner that dials the edge
     Scanner(ScannerArgs),
 }
@@ -216,6 +219,48 @@ struct SorterArgs {
 }
 
 #[derive(Debug, Args)]
+struct RobotArgs {
+    #[command(flatten)]
+    broker: BrokerArgs,
+    /// The protocol's version: 2.0, 2.1 or 3.0
+    #[arg(long, default_value = "2.1", value_parser = version)]
+    version: Version,
+    /// The topic's first level; uagv if left out, vda5050 with 3.0
+    #[arg(long, value_parser = level)]
+    interface: Option<String>,
+    /// Who built the robot
+    #[arg(long, default_value = "stowage", value_parser = level)]
+    manufacturer: String,
+    /// Which of theirs it is
+    #[arg(long, default_value = "robot-1", value_parser = level)]
+    serial: String,
+    /// The map that positions are on
+    #[arg(long, default_value = "floor")]
+    map: String,
+    /// The node on which it stands
+    #[arg(long)]
+    start_node: String,
+    /// Where that is
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    x_mm: i32,
+    /// Where that is
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    y_mm: i32,
+    /// How fast it drives
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    speed_mm_s: u32,
+    /// How long a pick takes
+    #[arg(long, default_value_t = 5_000)]
+    pick_ms: u32,
+    /// How long a drop takes
+    #[arg(long, default_value_t = 5_000)]
+    drop_ms: u32,
+    /// Its charge in per cent
+    #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u8).range(0..=100))]
+    charge: u8,
+}
+
+#[derive(Debug, Args)]
 struct ScannerArgs {
     /// The handheld's id at the edge
     #[arg(long, value_parser = short)]
@@ -239,6 +284,15 @@ struct ScannerArgs {
 
 fn short(text: &str) -> Result<Code, String> {
     code(text).filter(|code| !code.is_empty()).ok_or_else(|| "give 1 to 32 octets".to_owned())
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    Version::named(text).ok_or_else(|| "give 2.0, 2.1 or 3.0".to_owned())
+}
+
+fn level(text: &str) -> Result<String, String> {
+    let text = Some(text).filter(|text| Base::is_level(text)).map(str::to_owned);
+    text.ok_or_else(|| "give a level of a topic: not empty, without / + # $".to_owned())
 }
 
 fn key(text: &str) -> Result<EnrolmentKey, String> {
@@ -385,6 +439,24 @@ async fn run(kind: DeviceKind, clock: Clock, events: Events, stop: CancellationT
             let commands = commands::<SorterCommand>(&events);
             let link = SorterLink { broker: broker.broker(), site, id };
             sorter(link, settings, clock, commands, events, stop).await;
+        }
+        DeviceKind::Robot(args) => {
+            let span = |millis: u32| Duration::from_millis(millis.into());
+            let RobotArgs { version, interface, manufacturer, serial, map, start_node, x_mm, y_mm, speed_mm_s, .. } =
+                args;
+            let settings = RobotSettings {
+                interface: interface.unwrap_or_else(|| version.interface().to_owned()),
+                map,
+                x_mm,
+                y_mm,
+                speed_mm_s,
+                pick: span(args.pick_ms),
+                drop: span(args.drop_ms),
+                charge_percent: args.charge,
+                ..RobotSettings::carrier(version, &manufacturer, &serial, &start_node)
+            };
+            let commands = commands::<RobotCommand>(&events);
+            robot(args.broker.broker(), settings, clock, commands, events, stop).await;
         }
         DeviceKind::Scanner(args) => {
             let ScannerArgs { device, key, edge, store, language, worker } = args;

@@ -314,9 +314,11 @@ pub fn check(version: Version, topic: Topic, payload: &[u8]) -> Verdict {
     if faults.iter().any(|fault| !(fault.path.ends_with("actionStatus") && fault.reason.starts_with("is \"PAUSED\""))) {
         return bad(faults);
     }
+    // Under a name that a later version gives meaning, an earlier one may hold anything.
+    let known = codec::normal(version, topic, schema::known(version, topic, &value));
     let normal = codec::normal(version, topic, value);
-    faults.extend(rules::bounds(&normal));
-    let message = match codec::typed(topic, &normal) {
+    faults.extend(rules::bounds(&known));
+    let message = match codec::typed(topic, &known) {
         Ok(message) => {
             faults.extend(rules::check(version, &message));
             Some(message)
@@ -376,4 +378,135 @@ fn parts(text: &str, separator: char) -> Option<[&str; 3]> {
     let mut parts = text.split(separator);
     let three = [parts.next()?, parts.next()?, parts.next()?];
     parts.next().is_none().then_some(three)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_and_topics_have_their_names() {
+        for (name, version) in [("2.0", Version::V2_0), ("2.1.0", Version::V2_1), ("v3.0.0", Version::V3_0)] {
+            assert_eq!(Version::named(name), Some(version));
+            assert_eq!(Version::named(version.name()), Some(version));
+        }
+        for unknown in ["", "2", "1.1.0", "2.2", "2.0.", "2.0.0.0", "2.0.x"] {
+            assert_eq!(Version::named(unknown), None, "{unknown}");
+        }
+        let base = |serial: &str| Base {
+            version: Version::V2_1,
+            interface: "uagv".into(),
+            manufacturer: "KIT".into(),
+            serial: serial.into(),
+        };
+        assert_eq!(base("1").topic(Topic::InstantActions), "uagv/v2/KIT/1/instantActions");
+        assert_eq!(base("1").parse("uagv/v2/KIT/1/state"), Some(Topic::State));
+        for other in ["uagv/v2/KIT/2/state", "uagv/v3/KIT/1/state", "uagv/v2/KIT/1/news", "state", ""] {
+            assert_eq!(base("1").parse(other), None, "{other}");
+        }
+        assert!(Base::is_level("AGV 1") && !["", "a/b", "+", "a#", "$SYS", "\n"].into_iter().any(Base::is_level));
+    }
+
+    #[test]
+    fn timestamps_are_read_as_robots_write_them() {
+        let at = |text: &str| time(text).map(|time| time.to_string());
+        assert_eq!(at("2017-04-15T11:40:03.12Z").as_deref(), Some("2017-04-15T11:40:03.120Z"));
+        assert_eq!(at("2024-02-29T23:59:59Z").as_deref(), Some("2024-02-29T23:59:59.000Z"));
+        assert_eq!(at("2026-11-24T22:10:00.123456789+01:00").as_deref(), Some("2026-11-24T21:10:00.123Z"));
+        assert_eq!(
+            time(&Timestamp::from_micros(951_782_400_123_000).to_string()),
+            Some(Timestamp::from_micros(951_782_400_123_000))
+        );
+        for bad in [
+            "",
+            "now",
+            "2026-11-24",
+            "2026-13-24T22:10:00Z",
+            "2026-11-24T25:10:00Z",
+            "2026-11-24T22:10:00",
+            "2026-11-24T22:10:00.é1Z",
+            "2026-11-24T22:10:00.1+1",
+        ] {
+            assert_eq!(time(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn members_that_a_version_does_not_know_are_free() {
+        let message = br#"{"headerId":1,"timestamp":"2026-11-24T22:10:07Z","version":"2.1.0","manufacturer":"KIT","serialNumber":"1",
+            "actions":[{"actionType":"pick","actionId":"a","blockingType":"HARD","retriable":"perhaps"}],"vendor":{"a":[1]}}"#;
+        let verdict = check(Version::V2_1, Topic::InstantActions, message);
+        assert!(verdict.valid && verdict.faults.is_empty() && verdict.message.is_some(), "{:?}", verdict.faults);
+        assert_eq!(verdict.normal.expect("valid")["vendor"]["a"][0], 1);
+    }
+
+    #[test]
+    fn the_pause_that_the_schemas_of_2_forgot_is_understood_and_not_valid() {
+        let state = |status: &str| {
+            format!(
+                r#"{{"headerId":1,"timestamp":"2026-11-24T22:10:07Z","version":"2.1.0","manufacturer":"KIT","serialNumber":"1",
+            "orderId":"","orderUpdateId":0,"lastNodeId":"","lastNodeSequenceId":0,"driving":false,"operatingMode":"AUTOMATIC",
+            "nodeStates":[],"edgeStates":[],"actionStates":[{{"actionId":"a","actionStatus":"{status}"}}],"errors":[],
+            "batteryState":{{"batteryCharge":5,"charging":false}},"safetyState":{{"eStop":"NONE","fieldViolation":false}}}}"#
+            )
+        };
+        let paused = check(Version::V2_1, Topic::State, state("PAUSED").as_bytes());
+        let Some(Message::State(said)) = paused.message else { panic!("{:?}", paused.faults) };
+        assert!(!paused.valid && said.action_states[0].action_status == model::ActionStatus::Paused);
+        let other = check(Version::V2_1, Topic::State, state("SLEEPING").as_bytes());
+        assert!(!other.valid && other.message.is_none());
+        assert_eq!(
+            other.faults[0].to_string(),
+            "actionStates[0].actionStatus is \"SLEEPING\", expected WAITING, INITIALIZING, RUNNING, FINISHED, FAILED"
+        );
+    }
+
+    #[test]
+    fn the_rules_beyond_the_schemas_name_what_they_find() {
+        let order = |nodes: &str, edges: &str| {
+            format!(
+                r#"{{"headerId":1,"timestamp":"2026-11-24T22:10:07Z","version":"2.1.0","manufacturer":"KIT","serialNumber":"1",
+            "orderId":"o","orderUpdateId":0,"nodes":[{nodes}],"edges":[{edges}]}}"#
+            )
+        };
+        let node = |id: &str, sequence: i64, released: bool, action: &str| {
+            let action = if action.is_empty() {
+                String::new()
+            } else {
+                format!(r#"{{"actionType":"pick","actionId":"{action}","blockingType":"HARD"}}"#)
+            };
+            format!(r#"{{"nodeId":"{id}","sequenceId":{sequence},"released":{released},"actions":[{action}]}}"#)
+        };
+        let edge = |from: &str, to: &str, sequence: u32, released: bool| {
+            format!(
+                r#"{{"edgeId":"e","sequenceId":{sequence},"released":{released},"startNodeId":"{from}","endNodeId":"{to}","actions":[]}}"#
+            )
+        };
+        let (a, b) = (node("A", 0, true, "x"), node("B", 2, true, ""));
+        let good = edge("A", "B", 1, true);
+        let cases = [
+            (String::new(), String::new(), Kind::Sequence, "nodes"),
+            (format!("{a},{b}"), String::new(), Kind::Sequence, "edges"),
+            (format!("{a},{}", node("B", 4, true, "")), good.clone(), Kind::Sequence, "nodes[1].sequenceId"),
+            (format!("{a},{b}"), edge("A", "B", 3, true), Kind::Sequence, "edges[0].sequenceId"),
+            (node("A", 0, false, ""), String::new(), Kind::Base, "nodes[0].released"),
+            (format!("{a},{b}"), edge("A", "B", 1, false), Kind::Base, "edges[0].released"),
+            (
+                format!("{a},{},{}", node("B", 2, false, ""), node("C", 4, true, "")),
+                format!("{},{}", edge("A", "B", 1, false), edge("B", "C", 3, true)),
+                Kind::Base,
+                "nodes[2].released",
+            ),
+            (format!("{a},{b}"), edge("A", "C", 1, true), Kind::Ends, "edges[0].endNodeId"),
+            (format!("{a},{}", node("B", 2, true, "x")), good.clone(), Kind::ActionId, "nodes[1].actions[0].actionId"),
+            (node("A", 5_000_000_000, true, ""), String::new(), Kind::Bounds, "nodes[0].sequenceId"),
+        ];
+        for (nodes, edges, kind, path) in cases {
+            let verdict = check(Version::V2_1, Topic::Order, order(&nodes, &edges).as_bytes());
+            let found: Vec<_> = verdict.faults.iter().map(|fault| (fault.kind, fault.path.as_str())).collect();
+            assert!(verdict.valid && found == [(kind, path)], "{path}: {found:?}");
+        }
+        let fine = check(Version::V2_1, Topic::Order, order(&format!("{a},{b}"), &good).as_bytes());
+        assert_eq!(fine.faults, []);
+    }
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 use stowage_base::{Code, Epc, Intent, Level, TextKey, Timestamp};
 use stowage_protocol::sorter::End;
+use stowage_protocol::vda5050::Happening;
 use tokio::sync::mpsc;
 
 /// Something that happened to a device. As JSON: an object with one member.
@@ -92,6 +93,8 @@ pub enum Event {
     Pending(u32),
     /// The handheld's link is up, or down.
     Link(bool),
+    /// A robot took an order, passed a node, acted.
+    Robot(Happening),
 }
 
 /// What the other end of a line does.

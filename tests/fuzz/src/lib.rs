@@ -9,6 +9,7 @@ mod link;
 mod llrp;
 mod smart_readers;
 mod steps;
+mod vda5050;
 
 pub use steps::{Step, Steps};
 
@@ -27,6 +28,9 @@ pub const BODIES: &[(&str, Body)] = &[
     ("llrp-client", llrp::client),
     ("llrp-frame", llrp::frame),
     ("llrp-reader", llrp::reader),
+    ("vda5050-edge", vda5050::edge),
+    ("vda5050-message", vda5050::message),
+    ("vda5050-robot", vda5050::robot),
     ("zebra-edge", smart_readers::zebra_edge),
     ("zebra-messages", smart_readers::zebra_messages),
     ("zebra-reader", smart_readers::zebra_reader),

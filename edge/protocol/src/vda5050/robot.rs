@@ -12,6 +12,7 @@ use super::model::{
 };
 use super::{Base, Fault, Kind, Qos, Topic, Verdict, Version, check, codec, rules};
 use body::Body;
+use serde::Serialize;
 use serde_json::json;
 use std::collections::VecDeque;
 use stowage_base::{Duration, Timestamp};
@@ -82,7 +83,8 @@ pub enum Violation {
 }
 
 /// What really happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Happening {
     /// An order or update was taken.
     Accepted {

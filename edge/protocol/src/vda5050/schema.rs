@@ -41,15 +41,23 @@ static V3_0: LazyLock<Shape> = LazyLock::new(|| read(include_str!("schema/v3_0.t
 
 /// Everything in `message` that the schema of its version and topic forbids; `None` if the version has no such topic.
 pub(super) fn check(version: Version, topic: Topic, message: &Value) -> Option<Vec<Fault>> {
-    let topics: &Shape = match version {
+    let mut faults = Vec::new();
+    shape(version, topic)?.check(&mut String::new(), message, &mut faults);
+    Some(faults)
+}
+
+/// The message without members that the schema doesn't tell, which may be anything.
+pub(super) fn known(version: Version, topic: Topic, message: &Value) -> Value {
+    shape(version, topic).map_or(Value::Null, |shape| shape.known(message))
+}
+
+fn shape(version: Version, topic: Topic) -> Option<&'static Shape> {
+    let topics: &'static Shape = match version {
         Version::V2_0 => &V2_0,
         Version::V2_1 => &V2_1,
         Version::V3_0 => &V3_0,
     };
-    let (_, _, shape) = topics.members.iter().find(|(name, ..)| *name == topic.name())?;
-    let mut faults = Vec::new();
-    shape.check(&mut String::new(), message, &mut faults);
-    Some(faults)
+    topics.members.iter().find(|(name, ..)| *name == topic.name()).map(|(_, _, shape)| shape)
 }
 
 /// Reads a definition. Total: what it doesn't understand it takes for a type's name, which the tests would find.
@@ -133,6 +141,20 @@ impl Shape {
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    fn known(&self, value: &Value) -> Value {
+        let own = || self.members.iter().chain(self.cases.iter().flat_map(|case| &case.then.members));
+        match (value, &self.items) {
+            // Of 2.0's factsheet the schema tells names alone: there it stays as it is.
+            (Value::Object(members), _) if own().any(|(.., shape)| !shape.types.is_empty()) => {
+                let known =
+                    own().filter_map(|(name, _, shape)| Some(((*name).to_owned(), shape.known(members.get(*name)?))));
+                Value::Object(known.collect())
+            }
+            (Value::Array(items), Some(shape)) => items.iter().map(|item| shape.known(item)).collect(),
+            _ => value.clone(),
         }
     }
 

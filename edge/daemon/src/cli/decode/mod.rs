@@ -5,6 +5,7 @@ mod llrp;
 mod mercury;
 mod pcap;
 mod reader_mqtt;
+mod vda5050;
 
 use super::Error;
 use super::output::Output;
@@ -19,6 +20,7 @@ pub(super) enum Command {
     Llrp(llrp::Args),
     Mercury(mercury::Args),
     ReaderMqtt(reader_mqtt::Args),
+    Vda5050(vda5050::Args),
 }
 
 /// Where the octets come from.
@@ -63,6 +65,7 @@ pub(super) fn run(command: &Command, stdin: &mut dyn Read, out: &mut Output<'_>)
         Command::Llrp(args) => llrp::run(args, stdin, out),
         Command::Mercury(args) => mercury::run(args, stdin, out),
         Command::ReaderMqtt(args) => reader_mqtt::run(args, stdin, out),
+        Command::Vda5050(args) => vda5050::run(args, stdin, out),
     }
 }
 

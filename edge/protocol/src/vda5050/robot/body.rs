@@ -6,6 +6,7 @@ use crate::vda5050::model::{
     Action, ActionState, ActionStatus, BlockingType, Edge, EmergencyStop, ErrorLevel, Load, Node, OperatingMode, Order,
     PowerSupply, RobotPosition, SafetyState,
 };
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::VecDeque;
 use stowage_base::{Duration, Timestamp};
@@ -75,7 +76,8 @@ impl RobotSettings {
 }
 
 /// What may go wrong with a robot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Trouble {
     /// Something stands in its way, in its protective field.
     Obstacle,
