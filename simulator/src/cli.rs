@@ -6,9 +6,9 @@
 
 use crate::demo::{self, DemoError, DemoSettings};
 use crate::device::{
-    Clock, DeviceError, Event, Events, FileStore, Handheld, HandheldSettings, Pty, RestPort, RobotCommand,
-    ScannerCommand, SmartReaderCommand, SorterCommand, SorterLink, Stage, StageCommand, TcpPort, Told, ZebraSite,
-    impinj, llrp, mercury, robot, sorter, zebra,
+    Clock, DeviceError, Event, Events, FileStore, Handheld, HandheldSettings, PlcCommand, PlcLine, Pty, RestPort,
+    RobotCommand, ScannerCommand, SmartReaderCommand, SorterCommand, SorterLink, Stage, StageCommand, TcpPort, Told,
+    ZebraSite, impinj, llrp, mercury, plc_settings, robot, sorter, sorter_plc, zebra,
 };
 use crate::harness;
 use crate::world::{AntennaSpec, ReaderSpec, Spot, SpotIx, World};
@@ -19,12 +19,13 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use stowage::config::{Broker, Secret, load_scenario};
+use stowage::config::{self, Broker, Secret, SorterModbus, load_edge, load_scenario};
 use stowage_base::{Code, Duration, Epc, Language, code};
 use stowage_core::site::{DeviceIx, ZoneIx};
 use stowage_link::EnrolmentKey;
 use stowage_mercury::ModuleSettings;
 use stowage_protocol::llrp::reader::Profile;
+use stowage_protocol::modbus::{Framing, Serial};
 use stowage_protocol::sorter_mqtt::SorterSettings;
 use stowage_protocol::vda5050::{Base, RobotSettings, Version};
 use stowage_protocol::{impinj_iot, zebra_iotc};
@@ -95,6 +96,8 @@ enum DeviceKind {
     Zebra(ZebraArgs),
     /// A smart sorter at an MQTT broker
     SorterMqtt(SorterArgs),
+    /// A sorter whose PLC is a Modbus server, on TCP or a pseudo-terminal
+    SorterModbus(PlcArgs),
     /// A mobile robot that speaks VDA 5050 at an MQTT broker
     Robot(RobotArgs),
     /// A handheld scanner that dials the edge
@@ -207,6 +210,30 @@ struct SorterArgs {
     /// The chute of the safe plan, one of them
     #[arg(long, default_value = "HOSPITAL", value_parser = short)]
     hospital: Code,
+    #[command(flatten)]
+    belt: BeltArgs,
+}
+
+#[derive(Debug, Args)]
+struct PlcArgs {
+    /// The edge's configuration, which says where the PLC's registers lie
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Which of its devices, where more than one is of kind sorter-modbus
+    #[arg(long, value_parser = short)]
+    device: Option<Code>,
+    /// Modbus TCP: where to listen; port 0 for any that is free
+    #[arg(long, required_unless_present = "link", conflicts_with = "link")]
+    listen: Option<SocketAddr>,
+    /// Modbus RTU: make a symbolic link to a pseudo-terminal here
+    #[arg(long)]
+    link: Option<PathBuf>,
+    #[command(flatten)]
+    belt: BeltArgs,
+}
+
+#[derive(Debug, Args)]
+struct BeltArgs {
     /// From the scan point to the decision point
     #[arg(long, default_value_t = 1_500)]
     to_decision_ms: u32,
@@ -427,18 +454,36 @@ async fn run(kind: DeviceKind, clock: Clock, events: Events, stop: CancellationT
             zebra(site, profile, stage, READER, commands, events, stop).await;
         }
         DeviceKind::SorterMqtt(args) => {
+            let [to_decision, to_chutes, between_chutes] = args.belt.spans();
             let SorterArgs { broker, site, id, chutes, hospital, .. } = args;
-            let span = |millis: u32| Duration::from_millis(millis.into());
-            let settings = SorterSettings {
-                chutes,
-                hospital,
-                to_decision: span(args.to_decision_ms),
-                to_chutes: span(args.to_chutes_ms),
-                between_chutes: span(args.between_chutes_ms),
-            };
+            let settings = SorterSettings { chutes, hospital, to_decision, to_chutes, between_chutes };
             let commands = commands::<SorterCommand>(&events);
             let link = SorterLink { broker: broker.broker(), site, id };
             sorter(link, settings, clock, commands, events, stop).await;
+        }
+        DeviceKind::SorterModbus(args) => {
+            let config = args.config()?;
+            let line = match (args.listen, args.link) {
+                (Some(address), _) => {
+                    let port = TcpPort::listen("the PLC", address, events.clone()).await?.without_a_word();
+                    let listening = port.address().map_or_else(|_| address.to_string(), |address| address.to_string());
+                    events.tell(Event::Listening(listening));
+                    PlcLine::Tcp(port)
+                }
+                (None, link) => {
+                    let pty = Pty::open(link.as_deref())?;
+                    events.tell(Event::Port(pty.path().to_owned()));
+                    PlcLine::Serial(pty)
+                }
+            };
+            let framing = match (&line, config.line.framing()) {
+                (PlcLine::Tcp(_), _) => Framing::Tcp,
+                (PlcLine::Serial(_), rtu @ Framing::Rtu(_)) => rtu,
+                (PlcLine::Serial(_), Framing::Tcp) => Framing::Rtu(Serial { baud: 19_200, bits: 11 }),
+            };
+            let settings = plc_settings(&config, framing, args.belt.spans());
+            let commands = commands::<PlcCommand>(&events);
+            sorter_plc(line, settings, clock, commands, events, stop).await;
         }
         DeviceKind::Robot(args) => {
             let span = |millis: u32| Duration::from_millis(millis.into());
@@ -467,6 +512,32 @@ async fn run(kind: DeviceKind, clock: Clock, events: Events, stop: CancellationT
         }
     }
     Ok(())
+}
+
+impl BeltArgs {
+    /// To the decision point, to the first chute, between chutes.
+    fn spans(&self) -> [Duration; 3] {
+        [self.to_decision_ms, self.to_chutes_ms, self.between_chutes_ms]
+            .map(|millis| Duration::from_millis(millis.into()))
+    }
+}
+
+impl PlcArgs {
+    /// What the edge knows of the PLC.
+    fn config(&self) -> Result<SorterModbus, DeviceError> {
+        let edge = load_edge(&self.config)?;
+        let mut plcs = edge.devices.into_iter().filter_map(|device| match device.kind {
+            config::DeviceKind::SorterModbus(plc) if self.device.as_ref().is_none_or(|id| *id == device.id) => {
+                Some(plc)
+            }
+            _ => None,
+        });
+        match (plcs.next(), plcs.next()) {
+            (Some(plc), None) => Ok(*plc),
+            (Some(_), Some(_)) => Err(DeviceError::ManyPlcs { file: self.config.clone() }),
+            (None, _) => Err(DeviceError::NoPlc { file: self.config.clone() }),
+        }
+    }
 }
 
 /// The one reader of a device's own world.

@@ -3,16 +3,17 @@
 use super::DemoError;
 use crate::broker;
 use crate::device::{
-    Events, HandheldSettings, Pty, RestPort, SorterCommand, SorterLink, Stage, TcpPort, ZebraSite, impinj, llrp,
-    mercury, sorter, zebra,
+    Events, HandheldSettings, PlcLine, Pty, RestPort, SorterCommand, SorterLink, Stage, TcpPort, ZebraSite, impinj,
+    llrp, mercury, plc_settings, sorter, sorter_plc, zebra,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use stowage::config::{Broker, DeviceKind, Edge, FollowerKind};
-use stowage_base::Language;
+use stowage::config::{Broker, DeviceKind, Edge, FollowerKind, ModbusLine};
+use stowage_base::{Duration, Language};
 use stowage_core::site::DeviceIx;
 use stowage_mercury::ModuleSettings;
 use stowage_protocol::llrp::reader::Profile;
+use stowage_protocol::modbus_sorter::PlcSettings;
 use stowage_protocol::sorter_mqtt::SorterSettings;
 use stowage_protocol::{impinj_iot, zebra_iotc};
 use tokio::sync::mpsc;
@@ -53,7 +54,17 @@ pub(super) enum Far {
     Impinj { device: DeviceIx, address: SocketAddr, profile: impinj_iot::Profile },
     Zebra { device: DeviceIx, site: ZebraSite, profile: zebra_iotc::Profile },
     SorterMqtt { link: Box<SorterLink>, settings: SorterSettings },
+    SorterModbus { way: Way, settings: PlcSettings },
 }
+
+/// Where a PLC waits for the edge.
+pub(super) enum Way {
+    Tcp(SocketAddr),
+    Serial(PathBuf),
+}
+
+/// The belt of every sorter: to the decision point, to the first chute, between chutes.
+const BELT: [Duration; 3] = [Duration::from_millis(1_500), Duration::from_millis(1_000), Duration::from_millis(500)];
 
 /// Turns the edge to our folder and ports, and says what it will look for there.
 pub(super) fn plan(edge: &mut Edge, folder: &Path, ports: Ports) -> Result<Plan, DemoError> {
@@ -104,17 +115,32 @@ pub(super) fn plan(edge: &mut Edge, folder: &Path, ports: Ports) -> Result<Plan,
                 turn(&mut sorter.broker, broker);
                 let (broker, site) = (sorter.broker.clone(), edge.site.code.clone());
                 let link = Box::new(SorterLink { broker, site, id: device.id.clone() });
-                let span = stowage_base::Duration::from_millis;
+                let [to_decision, to_chutes, between_chutes] = BELT;
                 let settings = SorterSettings {
                     chutes: sorter.chutes.all.clone(),
                     hospital: sorter.chutes.hospital.clone(),
-                    to_decision: span(1_500),
-                    to_chutes: span(1_000),
-                    between_chutes: span(500),
+                    to_decision,
+                    to_chutes,
+                    between_chutes,
                 };
                 plan.far.push(Far::SorterMqtt { link, settings });
             }
             DeviceKind::Robot(robot) => turn(&mut robot.broker, broker),
+            DeviceKind::SorterModbus(plc) => {
+                let way = match &mut plc.line {
+                    ModbusLine::Tcp { host, port } => {
+                        // A port that needs no rights.
+                        let address = ports.at(if *port < 1_024 { 1_502 } else { *port }, 4);
+                        (*host, *port) = (address.ip().to_string(), address.port());
+                        Way::Tcp(address)
+                    }
+                    ModbusLine::Serial { path, .. } => {
+                        *path = folder.join(format!("{}.tty", device.id));
+                        Way::Serial(path.clone())
+                    }
+                };
+                plan.far.push(Far::SorterModbus { way, settings: plc_settings(plc, plc.line.framing(), BELT) });
+            }
             DeviceKind::Scanner(scanner) => plan.handhelds.push(HandheldSettings {
                 device: device.id.clone(),
                 key: *scanner.key.expose(),
@@ -174,6 +200,17 @@ pub(super) async fn start(
             Far::SorterMqtt { link, settings } => {
                 let (induct, parcels) = mpsc::channel(16);
                 tokio::spawn(sorter(*link, settings, stage.clock, parcels, events, stop));
+                inductions.push(induct);
+            }
+            Far::SorterModbus { way, settings } => {
+                let line = match way {
+                    Way::Tcp(address) => {
+                        PlcLine::Tcp(TcpPort::listen("the PLC", address, events.clone()).await?.without_a_word())
+                    }
+                    Way::Serial(path) => PlcLine::Serial(Pty::open(Some(&path))?),
+                };
+                let (induct, parcels) = mpsc::channel::<SorterCommand>(16);
+                tokio::spawn(sorter_plc(line, settings, stage.clock, parcels, events, stop));
                 inductions.push(induct);
             }
         }

@@ -32,6 +32,21 @@ pub enum DeviceError {
     /// The handheld's store can't be used.
     #[error(transparent)]
     Store(#[from] FileStoreError),
+    /// The edge's configuration has faults.
+    #[error(transparent)]
+    Config(#[from] stowage::config::Faults),
+    /// The edge has no such PLC.
+    #[error("{} has no such device of kind sorter-modbus; give another --device, or another file", file.display())]
+    NoPlc {
+        /// The edge's configuration.
+        file: PathBuf,
+    },
+    /// The edge has more than one PLC.
+    #[error("{} has more than one device of kind sorter-modbus; say which with --device", file.display())]
+    ManyPlcs {
+        /// The edge's configuration.
+        file: PathBuf,
+    },
     /// The broker doesn't start.
     #[error("the MQTT broker on {address} doesn't start: {why}")]
     Broker {

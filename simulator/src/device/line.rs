@@ -32,14 +32,19 @@ pub(super) trait Line: Send + Sync {
     fn write(&self, octets: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
     /// Sends the client away, or forgets one that is gone.
     fn close(&mut self);
+    /// As if the cable were pulled and put back: the client finds its end closed.
+    fn cut(&mut self) {
+        self.close();
+    }
 }
 
-/// A TCP port that takes one client; others are told so in LLRP, and sent away.
+/// A TCP port that takes one client; others are told so in LLRP, unless the device speaks something else, and sent away.
 #[derive(Debug)]
 pub struct TcpPort {
     listener: TcpListener,
     client: Option<TcpStream>,
     events: Events,
+    llrp: bool,
 }
 
 impl TcpPort {
@@ -49,9 +54,14 @@ impl TcpPort {
     /// The port is taken, or not ours to take.
     pub async fn listen(what: &'static str, address: SocketAddr, events: Events) -> Result<Self, DeviceError> {
         match TcpListener::bind(address).await {
-            Ok(listener) => Ok(Self { listener, client: None, events }),
+            Ok(listener) => Ok(Self { listener, client: None, events, llrp: true }),
             Err(error) => Err(DeviceError::Listen { what, address, error }),
         }
+    }
+
+    /// The same for a device that doesn't speak LLRP: sends others away without a word.
+    pub fn without_a_word(self) -> Self {
+        Self { llrp: false, ..self }
     }
 
     /// Where it listens, with the port that the system chose if 0 was asked for.
@@ -75,6 +85,9 @@ impl TcpPort {
 
     fn refuse(&self, mut stream: TcpStream) {
         self.events.tell(Event::Client(Client::Refused));
+        if !self.llrp {
+            return;
+        }
         let refusal = Reader::new(Profile::fcc(1)).busy(self.events.now());
         tokio::spawn(async move {
             // It may be gone already.
@@ -226,6 +239,14 @@ impl Line for Pty {
         self.line = None;
         // What the last one left unread is not for the next one.
         let _ = tcflush(&self.master, QueueSelector::IOFlush);
+    }
+
+    fn cut(&mut self) {
+        // Where there is no other to be had, the client only has its line emptied.
+        match Self::open(self.link.as_deref()) {
+            Ok(other) => *self = other,
+            Err(_) => self.close(),
+        }
     }
 }
 

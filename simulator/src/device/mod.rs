@@ -13,6 +13,7 @@ mod robot;
 mod scanner;
 mod smart_reader;
 mod sorter;
+mod sorter_plc;
 mod stage;
 mod store;
 
@@ -25,5 +26,6 @@ pub use robot::{RobotCommand, robot};
 pub use scanner::{Handheld, HandheldSettings, Press, ScannerCommand};
 pub use smart_reader::{RestPort, SmartReaderCommand, ZebraSite, impinj, zebra};
 pub use sorter::{SorterCommand, SorterLink, sorter};
+pub use sorter_plc::{LineCommand, PlcCommand, PlcLine, plc_settings, sorter_plc};
 pub use stage::{Stage, StageCommand};
 pub use store::{FileStore, FileStoreError};

@@ -16,7 +16,7 @@ use stowage_core::{Effect, Engine, Input, Site};
 use stowage_link::{Change, EdgeEnd, EdgeSink, EnrolmentKey, Feed, Progress, Random, Why};
 use stowage_protocol::reader_mqtt::{self, Session};
 use stowage_protocol::sorter::{Event, Order};
-use stowage_protocol::{impinj_iot, llrp, sorter_mqtt, zebra_iotc};
+use stowage_protocol::{impinj_iot, llrp, modbus_sorter, sorter_mqtt, zebra_iotc};
 
 /// The engine and its ends of all sessions.
 pub(super) struct Edge {
@@ -34,6 +34,7 @@ enum Seat {
     Impinj(Box<impinj_iot::Edge>, Points),
     Zebra(Box<zebra_iotc::Edge>, Points),
     Sorter(Box<sorter_mqtt::Edge>),
+    Plc(Box<modbus_sorter::Edge>),
     Scanner {
         code: Code,
         key: EnrolmentKey,
@@ -84,6 +85,7 @@ impl Edge {
                 DeviceKind::SorterMqtt(_) => {
                     Seat::Sorter(Box::new(sorter_mqtt::Edge::new(sorter_mqtt::EdgeSettings::default())))
                 }
+                DeviceKind::SorterModbus(plc) => Seat::Plc(Box::new(modbus_sorter::Edge::new(sorter::modbus(plc)))),
                 DeviceKind::Scanner(scanner) => Seat::Scanner {
                     code: device.id.clone(),
                     key: *scanner.key.expose(),
@@ -126,6 +128,20 @@ impl Edge {
                     Step::Effect(_) => {}
                 }
             }
+            Seat::Plc(session) => {
+                let mut sink = Belt { now, ix, engine, out: &mut out };
+                match step {
+                    Step::Connected(_) => session.connected(now, &mut sink),
+                    Step::Arrived(packet) => session.receive(now, &packet.octets, &mut sink),
+                    Step::Tick => session.tick(now, &mut sink),
+                    Step::Disconnected => session.disconnected(now, &mut sink),
+                    Step::Effect(Effect::Divert { boot, item, chute, deadline, .. }) => {
+                        session.divert(now, Order { boot, item, chute, deadline }, &mut sink);
+                    }
+                    Step::Effect(Effect::Recorded { boot, item, .. }) => session.recorded(now, boot, item, &mut sink),
+                    Step::Effect(_) => {}
+                }
+            }
             Seat::Scanner { code, key, standing, end } => {
                 if let Step::Effect(effect) = &step {
                     standing.effect(effect);
@@ -155,6 +171,7 @@ impl Edge {
             Seat::Impinj(session, _) => session.next_deadline(),
             Seat::Zebra(session, _) => session.next_deadline(),
             Seat::Sorter(session) => session.next_deadline(),
+            Seat::Plc(session) => session.next_deadline(),
             Seat::Scanner { end, .. } => end.next_deadline(),
             Seat::Away => None,
         }
@@ -166,6 +183,7 @@ impl Edge {
             Seat::Llrp(session, _) => session.over(),
             Seat::Mercury(session, _) => session.over(),
             Seat::Impinj(..) | Seat::Zebra(..) | Seat::Sorter(_) | Seat::Away => false,
+            Seat::Plc(session) => session.over(),
             Seat::Scanner { end, .. } => end.over().is_some(),
         }
     }
@@ -258,6 +276,22 @@ impl sorter_mqtt::Sink for Belt<'_> {
     }
 
     fn event(&mut self, event: Event) {
+        self.said(event);
+    }
+}
+
+impl modbus_sorter::Sink for Belt<'_> {
+    fn send(&mut self, octets: &[u8]) {
+        self.out.push(Packet { topic: String::new(), octets: octets.to_vec() });
+    }
+
+    fn event(&mut self, event: Event) {
+        self.said(event);
+    }
+}
+
+impl Belt<'_> {
+    fn said(&mut self, event: Event) {
         let (now, ix) = (self.now, self.ix);
         sorter::event(event, |said| {
             let input = match said {

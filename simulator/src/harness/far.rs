@@ -1,8 +1,10 @@
 //! The devices' own ends.
 
+use super::START;
 use super::line::Packet;
 use super::smart::SmartReader;
 use super::worker::Worker;
+use crate::device::plc_settings;
 use crate::world::World;
 use stowage::config::{self, DeviceKind};
 use stowage_base::{Air, Duration, ReaderDevice, Timestamp};
@@ -10,6 +12,7 @@ use stowage_core::site::DeviceIx;
 use stowage_link::Random;
 use stowage_mercury::{Module, ModuleSettings, Opcode, Region, Status};
 use stowage_protocol::llrp::reader::{Profile, Reader, Violation};
+use stowage_protocol::modbus_sorter::Plc;
 use stowage_protocol::sorter_mqtt::{self, Sorter, SorterSettings};
 use stowage_protocol::{impinj_iot, zebra_iotc};
 
@@ -45,6 +48,7 @@ pub(super) enum Far {
     Mercury(Box<Module>),
     Smart(SmartReader),
     Sorter(Box<Sorter>),
+    Plc(Box<Plc>),
     Scanner(Box<Worker>),
     /// Robots have no far end in virtual time: to the edge they are switched off.
     Away,
@@ -86,6 +90,10 @@ impl Far {
                     between_chutes: BETWEEN_CHUTES,
                 })))
             }
+            DeviceKind::SorterModbus(plc) => {
+                let settings = plc_settings(plc, plc.line.framing(), [TO_DECISION, TO_CHUTES, BETWEEN_CHUTES]);
+                Self::Plc(Box::new(Plc::new(settings, 1, START)))
+            }
             DeviceKind::Scanner(scanner) => {
                 Self::Scanner(Box::new(Worker::new(config.id.clone(), *scanner.key.expose(), number)))
             }
@@ -100,6 +108,7 @@ impl Far {
             Self::Mercury(module) => module.connected(now, &mut |octets| out.push(stream(octets))),
             Self::Smart(reader) => reader.connected(now, &mut out),
             Self::Sorter(sorter) => sorter.connected(now, &mut |topic, octets| out.push(message(topic, octets))),
+            Self::Plc(plc) => plc.connected(),
             Self::Scanner(worker) => out = worker.connected(now, random),
             Self::Away => {}
         }
@@ -121,6 +130,7 @@ impl Far {
                 let send = &mut |topic: &str, octets: &[u8]| out.push(message(topic, octets));
                 sorter.receive(now, &packet.topic, octets, send);
             }
+            Self::Plc(plc) => plc.receive(now, octets, &mut |octets| out.push(stream(octets))),
             Self::Scanner(worker) => out = worker.receive(now, octets),
             Self::Away => {}
         }
@@ -136,6 +146,7 @@ impl Far {
             Self::Mercury(module) => module.tick(now, air, &mut |octets| out.push(stream(octets))),
             Self::Smart(reader) => reader.tick(now, air, &mut out),
             Self::Sorter(sorter) => sorter.tick(now, &mut |topic, octets| out.push(message(topic, octets))),
+            Self::Plc(plc) => plc.tick(now, &mut |octets| out.push(stream(octets))),
             Self::Scanner(worker) => out = worker.tick(now),
             Self::Away => {}
         }
@@ -148,6 +159,7 @@ impl Far {
             Self::Mercury(module) => module.next_deadline(),
             Self::Smart(reader) => reader.next_deadline(),
             Self::Sorter(sorter) => sorter.next_deadline(),
+            Self::Plc(plc) => plc.next_deadline(),
             Self::Scanner(worker) => worker.next_deadline(),
             Self::Away => None,
         }
@@ -159,6 +171,7 @@ impl Far {
             Self::Mercury(module) => module.disconnected(now),
             Self::Smart(reader) => reader.disconnected(),
             Self::Sorter(sorter) => sorter.disconnected(now),
+            Self::Plc(_) => {}
             Self::Scanner(worker) => worker.disconnected(now),
             Self::Away => {}
         }
@@ -169,6 +182,7 @@ impl Far {
             Self::Llrp(reader) => reader.over(),
             Self::Mercury(module) => module.over(),
             Self::Smart(_) | Self::Sorter(_) | Self::Away => false,
+            Self::Plc(plc) => plc.over(),
             Self::Scanner(worker) => worker.over(),
         }
     }
@@ -201,6 +215,13 @@ impl Far {
                 }
             }
             Self::Sorter(sorter) => sorter.violations().iter().map(|violation| format!("{violation:?}")).collect(),
+            Self::Plc(plc) => {
+                // A line that is held up makes late what left in time; the PLC refuses it.
+                let late = |violation: &&sorter_mqtt::Violation| {
+                    !held_up || !matches!(violation, sorter_mqtt::Violation::Late { .. })
+                };
+                plc.violations().iter().filter(late).map(|violation| format!("{violation:?}")).collect()
+            }
             Self::Scanner(_) | Self::Away => Vec::new(),
         }
     }

@@ -376,6 +376,12 @@ impl<'a> Run<'a> {
                     self.delivered.push((device, delivery));
                 }
             }
+            Far::Plc(plc) => {
+                for delivery in plc.take_deliveries() {
+                    self.auditor.delivered(device, &delivery);
+                    self.delivered.push((device, delivery));
+                }
+            }
             Far::Scanner(worker) => {
                 for (seq, verdict) in worker.answers() {
                     self.auditor.told(worker.code(), seq, &verdict);
@@ -460,7 +466,7 @@ impl<'a> Run<'a> {
         }
         let handhelds = self.posts.iter().filter_map(|post| match &post.far {
             Far::Scanner(worker) => Some((worker.code(), worker.kept())),
-            Far::Llrp(_) | Far::Mercury(_) | Far::Smart(_) | Far::Sorter(_) | Far::Away => None,
+            Far::Llrp(_) | Far::Mercury(_) | Far::Smart(_) | Far::Sorter(_) | Far::Plc(_) | Far::Away => None,
         });
         let mut metrics = self.auditor.finish(&self.floor, handhelds, &self.delivered);
         metrics.simulated_ms = (self.now - START).millis().unsigned_abs();
@@ -490,7 +496,7 @@ impl Run<'_> {
         }
         for device in 0..self.posts.len() {
             match self.posts[device].far {
-                Far::Sorter(_) => self.again(Deed::Parcel(device)),
+                Far::Sorter(_) | Far::Plc(_) => self.again(Deed::Parcel(device)),
                 Far::Scanner(_) => {
                     self.again(Deed::Job(device));
                     self.again(Deed::SwitchOff(device));
@@ -584,10 +590,16 @@ impl Run<'_> {
             Deed::Parcel(device) => self.parcel(device),
             Deed::Ask(number) => self.ask(number),
             Deed::Induct(device, code, route) => {
-                let Far::Sorter(sorter) = &mut self.posts[device].far else { return };
                 let mut out = Vec::new();
-                let send = &mut |topic: &str, octets: &[u8]| out.push(message(topic, octets));
-                let item = (device, sorter.boot(), sorter.induct(self.now, code.clone(), send));
+                let (boot, number) = match &mut self.posts[device].far {
+                    Far::Sorter(sorter) => {
+                        let send = &mut |topic: &str, octets: &[u8]| out.push(message(topic, octets));
+                        (sorter.boot(), sorter.induct(self.now, code.clone(), send))
+                    }
+                    Far::Plc(plc) => (plc.boot(), plc.induct(self.now, code.clone())),
+                    Far::Llrp(_) | Far::Mercury(_) | Far::Smart(_) | Far::Scanner(_) | Far::Away => return,
+                };
+                let item = (device, boot, number);
                 self.auditor.inducted(item, code, route, self.now + TO_DECISION);
                 self.heard(device, out);
             }
@@ -647,7 +659,7 @@ impl Run<'_> {
     fn worker(&mut self, device: usize) -> Option<&mut worker::Worker> {
         match &mut self.posts[device].far {
             Far::Scanner(worker) => Some(worker),
-            Far::Llrp(_) | Far::Mercury(_) | Far::Smart(_) | Far::Sorter(_) | Far::Away => None,
+            Far::Llrp(_) | Far::Mercury(_) | Far::Smart(_) | Far::Sorter(_) | Far::Plc(_) | Far::Away => None,
         }
     }
 
@@ -786,10 +798,17 @@ impl Run<'_> {
             left.extend((post.on != [true; 2]).then(|| format!("{code} is not connected")));
             match &post.far {
                 Far::Sorter(sorter) if sorter.on_belt() > 0 => left.push(format!("{code} has items on its belt")),
+                Far::Plc(plc) if plc.on_belt() > 0 => left.push(format!("{code} has items on its belt")),
                 Far::Scanner(worker) if worker.pending() > 0 => {
                     left.push(format!("{code} waits for {} answers", worker.pending()));
                 }
-                Far::Llrp(_) | Far::Mercury(_) | Far::Smart(_) | Far::Sorter(_) | Far::Scanner(_) | Far::Away => {}
+                Far::Llrp(_)
+                | Far::Mercury(_)
+                | Far::Smart(_)
+                | Far::Sorter(_)
+                | Far::Plc(_)
+                | Far::Scanner(_)
+                | Far::Away => {}
             }
         }
         if let Some(edge) = &self.edge {

@@ -1,6 +1,9 @@
-//! Smart sorters: what they tell.
+//! Sorters: what they tell, and how a PLC's session is set up.
 
+use crate::config::SorterModbus;
 use stowage_core::input::{Belt, DeviceEvent, SortOutcome, SorterEvent};
+use stowage_protocol::modbus::ClientSettings;
+use stowage_protocol::modbus_sorter;
 use stowage_protocol::sorter::{End, Event, Run};
 
 /// One thing that a sorter's event is to the engine.
@@ -60,5 +63,17 @@ fn belt(run: Run) -> Belt {
         Run::Running => Belt::Running,
         Run::Stopped => Belt::Stopped,
         Run::Estop => Belt::Estop,
+    }
+}
+
+/// A PLC's session as the configuration wants it.
+pub fn modbus(sorter: &SorterModbus) -> modbus_sorter::EdgeSettings {
+    let framing = sorter.line.framing();
+    modbus_sorter::EdgeSettings {
+        client: ClientSettings { framing, unit: sorter.unit, response_max: sorter.response_max },
+        map: sorter.map,
+        chutes: sorter.numbers.clone(),
+        poll: sorter.poll,
+        latency_margin: sorter.latency_margin,
     }
 }

@@ -16,7 +16,8 @@ mod tests;
 mod url;
 
 pub use device::{
-    Antenna, Chutes, Device, DeviceKind, ImpinjIot, Llrp, Mercury, Robot, Scanner, SorterMqtt, ZebraIotc,
+    Antenna, Chutes, Device, DeviceKind, ImpinjIot, Llrp, Mercury, ModbusLine, Parity, Robot, Scanner, SorterModbus,
+    SorterMqtt, ZebraIotc,
 };
 pub use edge::{Edge, Follower, FollowerKind, Secret};
 pub use fault::{Fault, Faults, FileFaults};

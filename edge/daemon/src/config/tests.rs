@@ -67,6 +67,72 @@ fn the_demo_is_good() {
     assert_eq!(edge.data, demo(".stowage"));
 }
 
+/// The faults of a copy of the example with a PLC, edited, as `LINE'S TEXT: FAULT`.
+fn plc_faults(edits: &[(&str, &str)]) -> Vec<String> {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/sorter-plc");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::copy(example.join("site.toml"), folder.path().join("site.toml")).expect("the example's site");
+    let mut text = fs::read_to_string(example.join("edge.toml")).expect("the example");
+    for (old, new) in edits {
+        assert_eq!(text.matches(old).count(), 1, "{old:?}");
+        text = text.replace(old, new);
+    }
+    let path = folder.path().join("edge.toml");
+    fs::write(&path, &text).expect("writes");
+    let Err(faults) = load_edge(&path) else { return Vec::new() };
+    let line =
+        |fault: &Fault| text.lines().nth(fault.line.unwrap_or(1) - 1).unwrap_or_default().split(['=', ' ']).next();
+    let told = |fault: &Fault| format!("{}: {fault}", line(fault).unwrap_or_default());
+    faults.0.iter().flat_map(|file| &file.faults).map(told).collect()
+}
+
+#[test]
+fn the_example_with_a_plc_is_good() {
+    assert_eq!(plc_faults(&[]), [] as [String; 0]);
+    let edge = load_edge(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/sorter-plc/edge.toml"));
+    let edge = edge.unwrap_or_else(|faults| panic!("{faults}"));
+    let DeviceKind::SorterModbus(plc) = &edge.devices[0].kind else { panic!("it is a PLC") };
+    assert_eq!(plc.chutes.all.len(), 5);
+    assert_eq!((plc.numbers[4].code.as_str(), plc.numbers[4].number), ("HOSPITAL", 9));
+    assert_eq!((plc.map.ring, plc.map.slots, plc.poll.millis(), plc.response_max.millis()), (200, 64, 50, 200));
+}
+
+#[test]
+fn every_fault_of_a_plcs_map_is_reported_at_once_on_its_line() {
+    let faults = plc_faults(&[
+        ("serial:///tmp/stowage-plc?baud=19200&parity=even\"", "serial:///tmp/stowage-plc?baud=1&parity=even\""),
+        ("unit = 1 ", "unit = 248 "),
+        ("number = 2 }", "number = 1 }"),
+        ("{ code = \"C3\", number = 3 }", "{ code = \"C3\" }"),
+        ("hospital = \"HOSPITAL\"", "hospital = \"HOSPITLA\""),
+        ("edge = 100 ", "edge = 12 "),
+        ("ring = 200 ", "ring = 65000 "),
+        ("code_octets = 32 ", "code_octets = 31 "),
+        ("words = \"high-first\" ", "words = \"big\" "),
+    ]);
+    let expected = [
+        "url: device[0].url \"serial:///tmp/stowage-plc?baud=1&parity=even\": baud rate out of range: give 1200 to 921600",
+        ": device[0].chutes[1].number 1: is given twice: first on line 24",
+        ": device[0].chutes[2].number: is missing: give the PLC's number for it, from 1",
+        "hospital: device[0].hospital \"HOSPITLA\": no such chute of this sorter; did you mean \"HOSPITAL\"?",
+        "edge: device[0].map.edge 12: its registers 12 to 16 overlap those of status, 0 to 12: give 13 or more, or move status",
+        "ring: device[0].map.ring 65000: its 1856 registers from 65000 would end at 66855, the last there is is 65535: give 63680 or less",
+        "code_octets: device[0].map.code_octets 31: is odd, a register has two octets: give an even number",
+        "words: device[0].map.words \"big\": not known: expected \"high-first\" or \"low-first\"",
+    ];
+    assert_eq!(faults, expected);
+    let unit = plc_faults(&[("unit = 1 ", "unit = 248 ")]);
+    assert_eq!(unit, ["unit: device[0].unit 248: out of range: give 1 to 247"]);
+    let missing = plc_faults(&[("edge = 100 ", "#"), ("ring = 200 ", "#")]);
+    assert_eq!(
+        missing,
+        [
+            "[device: device[0].map.edge: is missing: give the first register of the edge's own block",
+            "[device: device[0].map.ring: is missing: give the first register of the ring of events",
+        ]
+    );
+}
+
 #[test]
 fn every_fault_is_reported_at_once_on_its_line() {
     let folder = copy(
@@ -385,7 +451,7 @@ fn a_device_of_unknown_kind_is_one_fault() {
         assert_eq!(line, "kind = \"crane\"");
         assert!(
             fault.ends_with(
-                "not known here; give one of llrp, mercury, impinj-iot, zebra-iotc, sorter-mqtt, scanner, robot"
+                "not known here; give one of llrp, mercury, impinj-iot, zebra-iotc, sorter-mqtt, sorter-modbus, scanner, robot"
             ),
             "{fault}"
         );

@@ -1,5 +1,6 @@
 //! The URLs of devices and brokers.
 
+use super::device::{ModbusLine, Parity};
 use super::edge::Secret;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -88,6 +89,40 @@ pub(super) fn serial(url: &str) -> Result<(PathBuf, u32), String> {
     let baud = query.strip_prefix("baud=").ok_or("only baud=… may stand after the question mark")?;
     let baud = baud.parse().ok().filter(|baud| (9_600..=921_600).contains(baud));
     Ok((path.into(), baud.ok_or("baud rate out of range: give 9600 to 921600")?))
+}
+
+/// `modbus://HOST[:PORT]`, or `serial:///dev/FILE[?baud=RATE&parity=even|odd|none&stop=1|2]`.
+pub(super) fn modbus(url: &str) -> Result<ModbusLine, String> {
+    if let Some(rest) = url.strip_prefix("modbus://") {
+        let (host, port) = host_port(rest, 502).map_err(|why| format!("{why}; Modbus servers listen on port 502"))?;
+        return Ok(ModbusLine::Tcp { host, port });
+    }
+    let (url, query) = url.split_once('?').unwrap_or((url, ""));
+    let path = url.strip_prefix("serial://").filter(|path| path.starts_with('/') && path.len() > 1);
+    let path = path.ok_or(
+        "not a PLC's URL: give modbus://HOST or modbus://HOST:PORT, or serial:///dev/ttyUSB1?baud=19200&parity=even",
+    )?;
+    // The standard's own, V1.02 §2.5.1.
+    let (mut baud, mut parity, mut stop_bits) = (19_200, Parity::Even, 1);
+    for setting in query.split('&').filter(|setting| !setting.is_empty()) {
+        match setting.split_once('=') {
+            Some(("baud", rate)) => {
+                let rate = rate.parse().ok().filter(|rate| (1_200..=921_600).contains(rate));
+                baud = rate.ok_or("baud rate out of range: give 1200 to 921600")?;
+            }
+            Some(("parity", "even")) => parity = Parity::Even,
+            Some(("parity", "odd")) => parity = Parity::Odd,
+            Some(("parity", "none")) => parity = Parity::None,
+            Some(("parity", _)) => return Err("parity not known: give even, odd or none".into()),
+            Some(("stop", "1")) => stop_bits = 1,
+            Some(("stop", "2")) => stop_bits = 2,
+            Some(("stop", _)) => return Err("stop bits not known: give 1 or 2".into()),
+            _ => {
+                return Err("only baud=…, parity=… and stop=… may stand after the question mark, with & between".into());
+            }
+        }
+    }
+    Ok(ModbusLine::Serial { path: path.into(), baud, parity, stop_bits })
 }
 
 fn host_port(text: &str, default: u16) -> Result<(String, u16), &'static str> {
@@ -201,6 +236,20 @@ mod tests {
         assert_eq!(serial("serial:///dev/ttyS1?baud=9600"), Ok(("/dev/ttyS1".into(), 9_600)));
         for url in ["serial://ttyUSB0", "serial:///", "serial:///dev/x?baud=300", "serial:///dev/x?parity=odd"] {
             assert!(serial(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn plcs_on_either_line() {
+        let serial =
+            |path: &str, baud, parity, stop_bits| Ok(ModbusLine::Serial { path: path.into(), baud, parity, stop_bits });
+        assert_eq!(modbus("modbus://10.0.0.40"), Ok(ModbusLine::Tcp { host: "10.0.0.40".into(), port: 502 }));
+        assert_eq!(modbus("modbus://plc:1502"), Ok(ModbusLine::Tcp { host: "plc".into(), port: 1_502 }));
+        assert_eq!(modbus("serial:///dev/ttyUSB1"), serial("/dev/ttyUSB1", 19_200, Parity::Even, 1));
+        let settings = "serial:///dev/ttyS1?baud=9600&parity=none&stop=2";
+        assert_eq!(modbus(settings), serial("/dev/ttyS1", 9_600, Parity::None, 2));
+        for url in ["serial:///dev/x?baud=1", "serial:///dev/x?parity=mark", "serial:///dev/x?stop=3", "tcp://plc"] {
+            assert!(modbus(url).is_err(), "{url}");
         }
     }
 }

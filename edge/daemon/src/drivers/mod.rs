@@ -1,14 +1,16 @@
 //! Thin shells around the sessions: sockets, serial ports and brokers. They move octets and time, and decide nothing.
 
 mod backoff;
+mod outlet;
 mod reader;
 mod robot;
 mod scanner;
 mod smart_reader;
 mod sorter;
+mod sorter_plc;
 
 use crate::adapt::{self, reader::Points};
-use crate::config::{Broker, Device, DeviceKind, Edge, SorterMqtt};
+use crate::config::{Broker, Device, DeviceKind, Edge, ModbusLine, Parity, SorterMqtt};
 use crate::runtime::{Clock, Port};
 use reader::Reader;
 use scanner::Scanners;
@@ -17,11 +19,11 @@ use std::sync::Arc;
 use stowage_base::{Code, ReaderSession};
 use stowage_core::{Effect, Engine};
 use stowage_protocol::reader_mqtt::Session;
-use stowage_protocol::{impinj_iot, llrp, zebra_iotc};
+use stowage_protocol::{impinj_iot, llrp, modbus_sorter, zebra_iotc};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio_serial::SerialPortBuilderExt;
+use tokio_serial::{SerialPortBuilderExt, StopBits};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -63,6 +65,15 @@ pub(crate) fn start(
     with_port.map(|(port, device)| ground.start(device, port, &enrolled)).collect()
 }
 
+/// Connects to a device that listens.
+async fn dial(address: (String, u16)) -> io::Result<TcpStream> {
+    // A host that answers nothing is tried again sooner than the system would give up.
+    let connected = tokio::time::timeout(DIAL_MAX, TcpStream::connect(address)).await;
+    let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
 impl Ground<'_> {
     fn start(&self, device: &Device, port: Port, enrolled: &Scanners) -> Result<mpsc::Sender<Effect>, String> {
         let (to_driver, effects) = mpsc::channel(EFFECTS_MAX);
@@ -72,16 +83,7 @@ impl Ground<'_> {
                 let settings = adapt::reader::llrp(reader);
                 let client = llrp::Client::new(settings).map_err(|why| refused(why.to_string()))?;
                 let address = (reader.host.clone(), reader.port);
-                self.read(port, client, move || {
-                    let address = address.clone();
-                    async move {
-                        // A host that answers nothing is tried again sooner than the system would give up.
-                        let connected = tokio::time::timeout(DIAL_MAX, TcpStream::connect(address)).await;
-                        let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
-                        stream.set_nodelay(true)?;
-                        Ok(stream)
-                    }
-                });
+                self.read(port, client, move || dial(address.clone()));
             }
             DeviceKind::Mercury(module) => {
                 let client = stowage_mercury::Client::new(adapt::reader::mercury(module));
@@ -127,6 +129,25 @@ impl Ground<'_> {
                     stop: self.stop.clone(),
                 };
                 self.tasks.spawn(robot.run());
+            }
+            DeviceKind::SorterModbus(plc) => {
+                let session = modbus_sorter::Edge::new(adapt::sorter::modbus(plc));
+                let (clock, stop) = (Arc::clone(self.clock), self.stop.clone());
+                let sorter = sorter_plc::SorterPlc::new(session, port, effects, clock, stop);
+                match plc.line.clone() {
+                    ModbusLine::Tcp { host, port } => self.tasks.spawn(sorter.run(move || dial((host.clone(), port)))),
+                    ModbusLine::Serial { path, baud, parity, stop_bits } => self.tasks.spawn(sorter.run(move || {
+                        let port = tokio_serial::new(path.display().to_string(), baud)
+                            .parity(match parity {
+                                Parity::None => tokio_serial::Parity::None,
+                                Parity::Even => tokio_serial::Parity::Even,
+                                Parity::Odd => tokio_serial::Parity::Odd,
+                            })
+                            .stop_bits(if stop_bits == 2 { StopBits::Two } else { StopBits::One })
+                            .open_native_async();
+                        std::future::ready(port.map_err(io::Error::from))
+                    })),
+                };
             }
             DeviceKind::Scanner(_) => {
                 if let Some(scanner) = enrolled.of(port.device) {

@@ -5,6 +5,7 @@ mod llrp;
 mod mercury;
 pub(super) mod robot;
 mod scanner;
+mod sorter_modbus;
 mod sorter_mqtt;
 mod zebra_iotc;
 
@@ -13,6 +14,7 @@ pub use llrp::{Antenna, Llrp};
 pub use mercury::Mercury;
 pub use robot::Robot;
 pub use scanner::Scanner;
+pub use sorter_modbus::{ModbusLine, Parity, SorterModbus};
 pub use sorter_mqtt::{Chutes, SorterMqtt};
 pub use zebra_iotc::ZebraIotc;
 
@@ -46,6 +48,8 @@ pub enum DeviceKind {
     ZebraIotc(ZebraIotc),
     /// A sorter that speaks Stowage's JSON contract over MQTT.
     SorterMqtt(SorterMqtt),
+    /// A sorter whose PLC speaks Modbus.
+    SorterModbus(Box<SorterModbus>),
     /// A handheld scanner.
     Scanner(Scanner),
     /// A mobile robot that speaks VDA 5050.
@@ -61,7 +65,7 @@ impl DeviceKind {
                 Some(antennas.iter().map(|antenna| antenna.port).collect())
             }
             Self::Mercury(mercury) => Some(mercury.antennas.ports().iter().copied().map(u16::from).collect()),
-            Self::SorterMqtt(_) | Self::Scanner(_) | Self::Robot(_) => None,
+            Self::SorterMqtt(_) | Self::SorterModbus(_) | Self::Scanner(_) | Self::Robot(_) => None,
         }
     }
 
@@ -69,6 +73,7 @@ impl DeviceKind {
     pub(super) fn chutes(&self) -> Option<&Chutes> {
         match self {
             Self::SorterMqtt(sorter) => Some(&sorter.chutes),
+            Self::SorterModbus(sorter) => Some(&sorter.chutes),
             Self::Llrp(_)
             | Self::Mercury(_)
             | Self::ImpinjIot(_)
@@ -80,11 +85,14 @@ impl DeviceKind {
 
     /// What the core needs to know of it.
     fn for_core(&self) -> site::DeviceKind {
+        let sorter = |chutes: &Chutes| site::DeviceKind::Sorter {
+            chutes: chutes.all.clone(),
+            hospital: chutes.hospital.clone(),
+        };
         match self {
             Self::Llrp(_) | Self::Mercury(_) | Self::ImpinjIot(_) | Self::ZebraIotc(_) => site::DeviceKind::Reader,
-            Self::SorterMqtt(SorterMqtt { chutes, .. }) => {
-                site::DeviceKind::Sorter { chutes: chutes.all.clone(), hospital: chutes.hospital.clone() }
-            }
+            Self::SorterMqtt(of) => sorter(&of.chutes),
+            Self::SorterModbus(of) => sorter(&of.chutes),
             Self::Scanner(_) => site::DeviceKind::Scanner,
             Self::Robot(_) => site::DeviceKind::Robot { start: None },
         }
@@ -144,6 +152,7 @@ enum Kind {
     ImpinjIot,
     ZebraIotc,
     SorterMqtt,
+    SorterModbus,
     Scanner,
     Robot,
 }
@@ -154,6 +163,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("impinj-iot", Kind::ImpinjIot),
     ("zebra-iotc", Kind::ZebraIotc),
     ("sorter-mqtt", Kind::SorterMqtt),
+    ("sorter-modbus", Kind::SorterModbus),
     ("scanner", Kind::Scanner),
     ("robot", Kind::Robot),
 ];
@@ -178,6 +188,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Devices {
             Kind::ImpinjIot => DeviceKind::ImpinjIot(impinj_iot::read(&mut section, places)),
             Kind::ZebraIotc => DeviceKind::ZebraIotc(zebra_iotc::read(&mut section, places)),
             Kind::SorterMqtt => DeviceKind::SorterMqtt(sorter_mqtt::read(&mut section)),
+            Kind::SorterModbus => DeviceKind::SorterModbus(Box::new(sorter_modbus::read(&mut section))),
             Kind::Scanner => DeviceKind::Scanner(scanner::read(&mut section, &mut keys)),
             Kind::Robot => DeviceKind::Robot(robot::read(&mut section, index, &mut devices.robots)),
         });
