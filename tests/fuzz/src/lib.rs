@@ -7,6 +7,7 @@
 mod gs1;
 mod link;
 mod llrp;
+mod modbus;
 mod smart_readers;
 mod steps;
 mod vda5050;
@@ -28,6 +29,12 @@ pub const BODIES: &[(&str, Body)] = &[
     ("llrp-client", llrp::client),
     ("llrp-frame", llrp::frame),
     ("llrp-reader", llrp::reader),
+    ("modbus-client", modbus::client),
+    ("modbus-frame", modbus::frame),
+    ("modbus-server", modbus::server),
+    ("modbus-sorter-edge", modbus::edge),
+    ("modbus-sorter-pair", modbus::pair),
+    ("modbus-sorter-plc", modbus::plc),
     ("vda5050-edge", vda5050::edge),
     ("vda5050-message", vda5050::message),
     ("vda5050-robot", vda5050::robot),
