@@ -38,6 +38,8 @@ struct DeviceLive {
     last_error: Option<String>,
     /// Of a sorter that has told it.
     belt: Option<Belt>,
+    note: Option<String>,
+    temperature_c: Option<i16>,
 }
 
 /// What has passed a portal since the start.
@@ -484,6 +486,8 @@ impl Engine {
                 live.faults += count;
                 live.last_error = Some(what);
             }
+            DeviceEvent::Note(what) => live.note = Some(what),
+            DeviceEvent::Temperature(celsius) => live.temperature_c = Some(celsius),
             DeviceEvent::Malformed { count, what } => {
                 live.malformed += count;
                 live.last_error = Some(what);
@@ -694,6 +698,8 @@ impl Engine {
             downs: live.downs,
             last_error: live.last_error.clone(),
             belt: live.belt,
+            note: live.note.clone(),
+            temperature_c: live.temperature_c,
         });
         View {
             at: now,

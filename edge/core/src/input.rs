@@ -108,6 +108,10 @@ pub enum DeviceEvent {
         /// The last of them in words.
         what: String,
     },
+    /// Something to know about it that is no fault: how it was found, what it is.
+    Note(String),
+    /// How warm it is, in °C.
+    Temperature(i16),
     /// Octets or messages that made no sense were skipped.
     Malformed {
         /// How often since the last report.

@@ -100,6 +100,10 @@ pub struct DeviceView {
     pub last_error: Option<String>,
     /// Whether a sorter's belt runs: as it told last.
     pub belt: Option<Belt>,
+    /// What else is to be known of it.
+    pub note: Option<String>,
+    /// How warm it is in °C, if it tells.
+    pub temperature_c: Option<i16>,
 }
 
 /// A robot.

@@ -131,6 +131,8 @@ impl Floor {
             downs: 0,
             last_error: None,
             belt: None,
+            note: None,
+            temperature_c: None,
         });
         let mut floor = Self {
             portals: portals.collect(),

@@ -10,5 +10,6 @@ pub mod journal;
 pub mod mqtt;
 pub mod pipeline;
 pub mod runtime;
+mod serial;
 pub mod tls;
 pub mod web;

@@ -61,6 +61,15 @@ pub enum ReaderEvent {
         /// The protocol's status code.
         code: u32,
     },
+    /// A reader on a serial line answered at another speed than it is set to here.
+    Speed {
+        /// The speed that it was found at, in Bd.
+        found: u32,
+        /// The speed that it talks from now on, in Bd.
+        now: u32,
+    },
+    /// How warm the reader is, in °C.
+    Temperature(i16),
     /// Octets that made no sense were skipped or cost the connection.
     Malformed {
         /// What was expected.
@@ -101,6 +110,11 @@ pub trait ReaderSession {
     fn disconnected(&mut self, now: Timestamp, sink: &mut impl ReaderSink);
     /// The session has given up this connection: close it.
     fn over(&self) -> bool;
+    /// On a serial line the speed in Bd for all octets from now on: to be looked at before the transport is opened and
+    /// after each call here. `None`: the transport has no speed to set.
+    fn baud(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// The radio world, as a simulated reader asks it.
@@ -134,4 +148,8 @@ pub trait ReaderDevice {
     fn disconnected(&mut self, now: Timestamp);
     /// The device closes this connection.
     fn over(&self) -> bool;
+    /// On a serial line the speed in Bd that the device hears, and talks once it has said what it was saying.
+    fn baud(&self) -> Option<u32> {
+        None
+    }
 }

@@ -1,10 +1,11 @@
 //! The host's end: brings a module up, keeps it reading, makes reads and visits of what it tells.
 
-use crate::code::{OPTION_READ_FILTER, PROTOCOL_GEN2, READ_WITH_METADATA, search};
+use crate::code::{OPTION_READ_FILTER, PROTOCOL_GEN2, READ_WITH_METADATA, antenna, search};
 use crate::frame::{Command, FRAME_MAX, Response, Splitter};
+use crate::settings::{Antennas, Settings, Version};
 use crate::tag::{Metadata, Records, TagRecord};
 use crate::visits::Visits;
-use crate::{Opcode, Region, Status};
+use crate::{Opcode, Status, speed};
 use stowage_base::{Duration, Epc, ReaderEvent, ReaderSession, ReaderSink, TagRead, Timestamp};
 
 /// A module answers a command within this, or it did not hear it. Starting its firmware is the slowest.
@@ -13,7 +14,13 @@ const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// So often is a command sent before the session gives up.
 const TRIES_MAX: u8 = 3;
 
-/// A reading module that says nothing for this long is stopped and started again.
+/// So long is an answer awaited at a speed that may be wrong.
+const SEARCH_WAIT: Duration = Duration::from_millis(250);
+
+/// So often is a module asked at a speed that may be wrong.
+const SEARCH_TRIES: u8 = 2;
+
+/// A reading module that says nothing for this long is brought up again from the beginning.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// A frame whose octets pause for this long will not be completed.
@@ -21,6 +28,15 @@ const FRAME_PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// Length of a read cycle in ms: a keep-alive ends each.
 const CYCLE_MS: u16 = 1_000;
+
+/// A module can't tell its temperature while it reads: so often it pauses for that, a few ms.
+const CHECK_EVERY: Duration = Duration::from_secs(60);
+
+/// While something is wrong with it, it is checked this often.
+const CHECK_ILL_EVERY: Duration = Duration::from_secs(10);
+
+/// The same fault again within this is not told again.
+const FAULT_AGAIN: Duration = Duration::from_secs(10);
 
 /// What each streamed record tells.
 const METADATA: Metadata = Metadata::READ_COUNT
@@ -30,88 +46,29 @@ const METADATA: Metadata = Metadata::READ_COUNT
     .with(Metadata::TIMESTAMP)
     .with(Metadata::PHASE);
 
-/// The antenna ports that a module reads by turns: 1 to 16 of them, each from 1 to 16, none twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Antennas {
-    ports: [u8; Self::MAX],
-    len: u8,
-}
-
-impl Antennas {
-    /// The highest port, and the longest list.
-    pub const MAX: usize = 16;
-
-    /// The list of `ports`; `None` if it is empty, too long, has a port twice or one outside 1 to 16.
-    pub fn new(ports: &[u8]) -> Option<Self> {
-        let unique = ports.iter().enumerate().all(|(at, port)| !ports[..at].contains(port));
-        let fit = !ports.is_empty() && unique && ports.iter().all(|port| (1..=Self::MAX).contains(&usize::from(*port)));
-        let mut list = Self { ports: [0; Self::MAX], len: ports.len() as u8 };
-        list.ports.get_mut(..ports.len()).filter(|_| fit)?.copy_from_slice(ports);
-        Some(list)
-    }
-
-    /// The ports, in the order of the turns.
-    pub fn ports(&self) -> &[u8] {
-        &self.ports[..usize::from(self.len)]
-    }
-
-    pub(crate) fn index(&self, port: u8) -> Option<usize> {
-        self.ports().iter().position(|other| *other == port)
-    }
-}
-
-/// How a module shall read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
-    /// Whose radio rules hold where the module stands.
-    pub region: Region,
-    /// Transmit power for reading in 1/100 dBm; the module refuses what it can't.
-    pub read_power_cdbm: u16,
-    /// The antennas to read by turns.
-    pub antennas: Antennas,
-}
-
-/// What a module says it is. Each number as it stands in the answer; the firmware's date is BCD (20130522).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Version {
-    /// Bootloader version.
-    pub bootloader: [u8; 4],
-    /// Hardware version.
-    pub hardware: [u8; 4],
-    /// Firmware date, BCD.
-    pub firmware_date: [u8; 4],
-    /// Firmware version.
-    pub firmware: [u8; 4],
-    /// Bit n − 1 stands for tag protocol n: 0x10 is Gen2.
-    pub protocols: u32,
-}
-
-impl Version {
-    /// The version in the data of a [`Opcode::VERSION`] response; `None` if it hasn't exactly 20 octets.
-    pub fn parse(data: &[u8]) -> Option<Self> {
-        let (parts, []) = data.as_chunks::<4>() else { return None };
-        let &[bootloader, hardware, firmware_date, firmware, protocols] = parts else { return None };
-        Some(Self { bootloader, hardware, firmware_date, firmware, protocols: u32::from_be_bytes(protocols) })
-    }
-}
-
-/// One command of the start-up, in its order; the last two also wake a module that fell silent.
+/// One command. The start-up goes through them in order; a check of a reading module is `Pause`, `Temperature`,
+/// `ReturnLoss` if something is wrong with an antenna, and `Start`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// An earlier session may have left the module reading.
-    Quieten,
+    /// Is it there, at this speed? Stops what an earlier session may have left running.
+    Find,
     Version,
     /// Bootloader or application?
     Program {
         booted: bool,
     },
     Boot,
+    /// It talks at another speed than it shall.
+    Baud,
     Protocol,
+    Regions,
     Region,
     ReadPower,
     Antennas,
     ReportEachRead,
-    Stop,
+    Pause,
+    Temperature,
+    ReturnLoss,
     Start,
 }
 
@@ -121,18 +78,37 @@ impl Step {
             Self::Version => Opcode::VERSION,
             Self::Program { .. } => Opcode::PROGRAM,
             Self::Boot => Opcode::BOOT,
+            Self::Baud => Opcode::SET_BAUD,
             Self::Protocol => Opcode::SET_PROTOCOL,
+            Self::Regions => Opcode::REGIONS,
             Self::Region => Opcode::SET_REGION,
             Self::ReadPower => Opcode::SET_READ_POWER,
             Self::Antennas => Opcode::SET_ANTENNA,
             Self::ReportEachRead => Opcode::SET_OPTION,
-            Self::Quieten | Self::Stop | Self::Start => Opcode::CONTINUOUS,
+            Self::Temperature => Opcode::TEMPERATURE,
+            Self::ReturnLoss => Opcode::GET_ANTENNA,
+            Self::Find | Self::Pause | Self::Start => Opcode::CONTINUOUS,
         }
     }
 
-    /// Whether the session can go on though the module refuses this: it isn't reading, or knows no such option.
-    fn may_fail(self) -> bool {
-        matches!(self, Self::Quieten | Self::Boot | Self::ReportEachRead | Self::Stop)
+    /// What to say if the module refuses this; `None`: the session goes on all the same.
+    fn refusal(self) -> Option<&'static str> {
+        match self {
+            Self::Version | Self::Program { .. } => Some("the module doesn't say what it runs"),
+            Self::Protocol => Some("the module refuses the Gen2 protocol"),
+            Self::Region => Some("the module refuses the region"),
+            Self::ReadPower => Some("the module refuses the read power"),
+            Self::Antennas => Some("the module refuses the antenna list: it has no such port"),
+            Self::Start => Some("the module refuses to read"),
+            // It isn't reading, runs already, or is too old to know this.
+            Self::Find | Self::Boot | Self::Regions | Self::Pause | Self::Temperature | Self::ReturnLoss => None,
+            Self::Baud | Self::ReportEachRead => None,
+        }
+    }
+
+    /// Whether a refusal is worth telling.
+    fn matters(self) -> bool {
+        self.refusal().is_some() || matches!(self, Self::Baud | Self::ReportEachRead)
     }
 }
 
@@ -140,21 +116,49 @@ impl Step {
 enum State {
     /// No connection, or this one is given up.
     Closed { over: bool },
-    /// A command is out; at `until` it is sent again or the session gives up.
+    /// A command is out; at `until` it is sent again or the session does something else.
     Asking { step: Step, tries: u8, until: Timestamp },
     /// The module streams. `heard`: its last frame.
     Reading { heard: Timestamp },
 }
 
+/// The search for the speed that the module talks.
+#[derive(Debug, Clone, Copy)]
+struct Speed {
+    /// The line's speed.
+    baud: u32,
+    /// Its place in the order of the search.
+    place: usize,
+    /// A good frame came at this speed.
+    heard: bool,
+    /// The speed that it was first found at, on this connection.
+    found: Option<u32>,
+    /// The module was told the configured speed and didn't answer, or refused: it stays at what it talks.
+    stays: bool,
+}
+
+impl Speed {
+    fn new(baud: u32) -> Self {
+        Self { baud, place: 0, heard: false, found: None, stays: false }
+    }
+}
+
 /// The edge's or the scanner's end of a module. Allocates nothing.
 ///
-/// On connection it stops what runs, starts the module's firmware if only its bootloader runs, sets protocol, region,
-/// power, antennas and "report each read", and starts a continuous read. A fault that the module reports while it
-/// reads is passed on and the session goes on; a refused setting ends it, as does a module that says nothing for 3 s
-/// and then answers neither stop nor start. Noise costs the frames that it hits.
+/// On connection it looks for the module: at the configured speed, then at all others, half a second each; it stops
+/// what runs there, starts the module's firmware if only its bootloader runs, sets the configured speed if it was found
+/// at another, checks that the module has the region, sets protocol, region, power, antennas and "report each read",
+/// and starts a continuous read. The driver gives the port the speed that [`baud`](ReaderSession::baud) tells.
+///
+/// A module that says nothing for 3 s (it lost its power for a moment, restarted, was exchanged) is looked for and
+/// brought up again in the same way, on the same connection. A refused setting ends the session, as does a module that
+/// answers at no speed. Noise costs the frames that it hits. A fault that the module reports while it reads is passed
+/// on, once in 10 s, and the session goes on. Once a minute, and every 10 s while something is wrong, the module pauses
+/// for some ms to tell its temperature, and after a fault of an antenna the return loss of each port: a sick antenna's
+/// visits are unhealthy until it is found good.
 ///
 /// Each read is stamped with the module's own clock, mapped to ours by the quickest frame of late. Visits are
-/// inferred from the order of reads and the keep-alives: antennas between two reads in the list looked in vain; a
+/// inferred from the order of reads, faults and keep-alives: antennas between two reads in the list looked in vain; a
 /// keep-alive means that the rest of the list had its turn; after 2 s without a frame, or with a fault, a visit is
 /// unhealthy.
 #[derive(Debug, Clone)]
@@ -171,9 +175,16 @@ struct Session {
     state: State,
     /// [`ReaderEvent::Up`] was told on this connection.
     up: bool,
+    speed: Speed,
     version: Option<Version>,
     visits: Visits,
     clock: CycleClock,
+    /// The last fault told, and when.
+    fault: Option<(Status, Timestamp)>,
+    /// An antenna has reported a fault since they were last measured.
+    suspect: bool,
+    check_at: Timestamp,
+    checked_at: Timestamp,
 }
 
 impl Client {
@@ -186,9 +197,14 @@ impl Client {
                 settings,
                 state: State::Closed { over: false },
                 up: false,
+                speed: Speed::new(settings.baud),
                 version: None,
                 visits: Visits::new(Timestamp::EPOCH),
                 clock: CycleClock(None),
+                fault: None,
+                suspect: false,
+                check_at: Timestamp::EPOCH,
+                checked_at: Timestamp::EPOCH,
             },
         }
     }
@@ -222,9 +238,11 @@ impl ReaderSession for Client {
     fn connected(&mut self, now: Timestamp, sink: &mut impl ReaderSink) {
         self.splitter.clear();
         self.octets_at = now;
-        self.session.up = false;
-        self.session.version = None;
-        self.session.ask(now, Step::Quieten, 1, sink);
+        let session = &mut self.session;
+        (session.up, session.version, session.fault, session.suspect) = (false, None, None, false);
+        session.visits = Visits::new(now);
+        session.speed = Speed::new(session.settings.baud);
+        session.ask(now, Step::Find, 1, sink);
     }
 
     fn receive(&mut self, now: Timestamp, mut octets: &[u8], sink: &mut impl ReaderSink) {
@@ -238,7 +256,9 @@ impl ReaderSession for Client {
             self.splitter.fill(&mut octets);
             self.drain(now, sink);
         }
-        if self.splitter.skipped() > noise {
+        // At a speed that may be wrong, noise is no surprise.
+        let searching = matches!(self.session.state, State::Asking { step: Step::Find, .. });
+        if self.splitter.skipped() > noise && !searching {
             sink.event(ReaderEvent::Malformed {
                 what: "a frame: FF, length, opcode, status, data, its CRC",
                 offset: 0,
@@ -248,27 +268,37 @@ impl ReaderSession for Client {
 
     fn tick(&mut self, now: Timestamp, sink: &mut impl ReaderSink) {
         self.pause(now, sink);
+        let baud = self.session.speed.baud;
         self.session.tick(now, sink);
+        if baud != self.session.speed.baud {
+            // What came at another speed is no beginning of a frame at this one.
+            self.splitter.clear();
+        }
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
         let deadline = match self.session.state {
             State::Closed { .. } => return None,
             State::Asking { until, .. } => until,
-            State::Reading { heard } => heard + SILENCE_MAX,
+            State::Reading { heard } => (heard + SILENCE_MAX).min(self.session.check_at),
         };
         Some(if self.splitter.is_waiting() { deadline.min(self.octets_at + FRAME_PAUSE_MAX) } else { deadline })
     }
 
-    fn disconnected(&mut self, _now: Timestamp, sink: &mut impl ReaderSink) {
+    fn disconnected(&mut self, now: Timestamp, sink: &mut impl ReaderSink) {
         if !matches!(self.session.state, State::Closed { .. }) {
-            self.session.down("the port is gone", sink);
+            self.session.down(now, "the port is gone", sink);
         }
         self.session.state = State::Closed { over: false };
+        self.session.speed = Speed::new(self.session.settings.baud);
     }
 
     fn over(&self) -> bool {
         matches!(self.session.state, State::Closed { over: true })
+    }
+
+    fn baud(&self) -> Option<u32> {
+        Some(self.session.speed.baud)
     }
 }
 
@@ -276,31 +306,41 @@ impl Session {
     fn ask(&mut self, now: Timestamp, step: Step, tries: u8, sink: &mut impl ReaderSink) {
         let mut data = [0; 1 + 2 * Antennas::MAX];
         let data: &[u8] = match step {
-            Step::Version | Step::Program { .. } | Step::Boot => &[],
+            Step::Version | Step::Program { .. } | Step::Boot | Step::Regions | Step::Temperature => &[],
+            Step::Baud => &self.settings.baud.to_be_bytes(),
             Step::Protocol => &PROTOCOL_GEN2.to_be_bytes(),
             Step::Region => &[self.settings.region.0],
             Step::ReadPower => &self.settings.read_power_cdbm.to_be_bytes(),
             Step::Antennas => {
-                // 02: a list of pairs of transmitting and receiving port.
                 let ports = self.settings.antennas.ports();
-                data[0] = 2;
+                data[0] = antenna::LIST;
                 for (pair, port) in data[1..].chunks_exact_mut(2).zip(ports) {
                     pair.fill(*port);
                 }
                 &data[..1 + 2 * ports.len()]
             }
             Step::ReportEachRead => &[1, OPTION_READ_FILTER, 0],
-            Step::Quieten | Step::Stop => &[0, 0, 2],
+            Step::ReturnLoss => &[antenna::RETURN_LOSS],
+            Step::Find | Step::Pause => &[0, 0, 2],
             Step::Start => &START,
         };
         let mut out = [0; FRAME_MAX];
         if let Some(frame) = (Command { opcode: step.opcode(), data }).encode(&mut out) {
             sink.send(frame);
         }
-        self.state = State::Asking { step, tries, until: now + ANSWER_WAIT };
+        let wait = if step == Step::Find && !self.speed.heard { SEARCH_WAIT } else { ANSWER_WAIT };
+        self.state = State::Asking { step, tries, until: now + wait };
+    }
+
+    /// Looks for the module: first at the configured speed.
+    fn search(&mut self, now: Timestamp, sink: &mut impl ReaderSink) {
+        let Speed { found, stays, .. } = self.speed;
+        self.speed = Speed { found, stays, ..Speed::new(self.settings.baud) };
+        self.ask(now, Step::Find, 1, sink);
     }
 
     fn response(&mut self, now: Timestamp, response: &Response<'_>, sink: &mut impl ReaderSink) {
+        self.speed.heard = true;
         match (self.state, response.opcode) {
             (State::Closed { .. }, _) => {}
             (State::Asking { step, .. }, opcode) if opcode == step.opcode() => self.answer(now, step, response, sink),
@@ -308,63 +348,133 @@ impl Session {
                 self.state = State::Reading { heard: heard.max(now) };
                 self.report(now, response, sink);
             }
+            // What it read before it heard that it shall pause.
+            (State::Asking { step: Step::Pause, .. }, Opcode::READ_MULTIPLE) => self.report(now, response, sink),
             // A late tag of a read that was stopped, or the answer to a command that was sent twice.
             (State::Asking { .. } | State::Reading { .. }, _) => {}
         }
     }
 
     fn answer(&mut self, now: Timestamp, step: Step, response: &Response<'_>, sink: &mut impl ReaderSink) {
-        if response.status != Status::OK {
-            if !step.may_fail() || step == Step::ReportEachRead {
-                let what = response.status.name().unwrap_or("unknown status");
-                sink.event(ReaderEvent::Fault { what, code: u32::from(response.status.0) });
+        let (status, good) = (response.status, response.status == Status::OK);
+        if !good {
+            if step.matters() {
+                sink.event(ReaderEvent::Fault { what: status.advice(), code: u32::from(status.0) });
             }
-            if !step.may_fail() {
-                return self.down(refusal(step), sink);
+            if let Some(why) = step.refusal() {
+                return self.down(now, why, sink);
             }
         }
+        let baud = self.speed.baud;
         let next = match step {
-            Step::Quieten => Step::Version,
+            Step::Find => Step::Version,
             Step::Version => {
                 self.version = Version::parse(response.data);
                 Step::Program { booted: false }
             }
             // The low two bits: 1 the bootloader, 2 the application.
             Step::Program { booted } => match (response.data.first().map(|program| program & 3), booted) {
-                (Some(1), false) => Step::Boot,
-                (Some(1), true) => return self.down("the module stays in its bootloader: no good firmware", sink),
-                _ => Step::Protocol,
+                (Some(1), false) => {
+                    if self.up {
+                        let what = "the module restarted in the middle: check its power supply and its cable";
+                        sink.event(ReaderEvent::Fault { what, code: 0 });
+                    }
+                    Step::Boot
+                }
+                (Some(1), true) => {
+                    let why = "the module stays in its bootloader: load its firmware anew";
+                    return self.down(now, why, sink);
+                }
+                _ if baud != self.settings.baud && !self.speed.stays => Step::Baud,
+                _ => {
+                    self.tell_speed(sink);
+                    Step::Protocol
+                }
             },
             // Refused where a repeat finds the application started already: the program tells.
             Step::Boot => Step::Program { booted: true },
-            Step::Protocol => Step::Region,
+            Step::Baud => {
+                self.speed.found.get_or_insert(baud);
+                if good {
+                    self.speed.baud = self.settings.baud;
+                } else {
+                    self.speed.stays = true;
+                }
+                self.tell_speed(sink);
+                Step::Protocol
+            }
+            Step::Protocol => Step::Regions,
+            Step::Regions if good && !response.data.is_empty() && !response.data.contains(&self.settings.region.0) => {
+                let (what, code) = (Status::BAD_REGION.advice(), u32::from(Status::BAD_REGION.0));
+                sink.event(ReaderEvent::Fault { what, code });
+                return self.down(now, "the module doesn't have the region that is set", sink);
+            }
+            Step::Regions => Step::Region,
             Step::Region => Step::ReadPower,
             Step::ReadPower => Step::Antennas,
             Step::Antennas => Step::ReportEachRead,
-            Step::ReportEachRead | Step::Stop => Step::Start,
-            Step::Start => {
-                self.state = State::Reading { heard: now };
-                self.visits = Visits::new(now);
-                self.clock = CycleClock(None);
-                if !self.up {
-                    self.up = true;
-                    sink.event(ReaderEvent::Up);
-                }
-                return;
+            Step::Pause => {
+                self.visits.rest(&self.settings.antennas, sink);
+                Step::Temperature
             }
+            Step::ReportEachRead => Step::Temperature,
+            Step::Temperature => {
+                if let (true, [celsius, ..]) = (good, response.data) {
+                    sink.event(ReaderEvent::Temperature(i16::from(*celsius as i8)));
+                }
+                if self.suspect || self.visits.any_sick() { Step::ReturnLoss } else { Step::Start }
+            }
+            Step::ReturnLoss => {
+                if good {
+                    self.measured(response.data, sink);
+                }
+                Step::Start
+            }
+            Step::Start => return self.started(now, sink),
         };
         self.ask(now, next, 1, sink);
+    }
+
+    /// Tells, once on a connection, at which speed the module was found if it wasn't the right one.
+    fn tell_speed(&mut self, sink: &mut impl ReaderSink) {
+        if let Some(found) = self.speed.found.take() {
+            sink.event(ReaderEvent::Speed { found, now: self.speed.baud });
+        }
+    }
+
+    fn started(&mut self, now: Timestamp, sink: &mut impl ReaderSink) {
+        self.state = State::Reading { heard: now };
+        self.visits.start(now);
+        self.clock = CycleClock(None);
+        let ill = self.suspect || self.visits.any_sick() || self.fault.is_some_and(|(_, at)| now - at < FAULT_AGAIN);
+        self.suspect = false;
+        self.checked_at = now;
+        self.check_at = now + if ill { CHECK_ILL_EVERY } else { CHECK_EVERY };
+        if !self.up {
+            self.up = true;
+            sink.event(ReaderEvent::Up);
+        }
+    }
+
+    /// The return loss of each port is known: pairs of port and dB, after the octet that says so.
+    fn measured(&mut self, data: &[u8], sink: &mut impl ReaderSink) {
+        for pair in data.get(1..).unwrap_or_default().chunks_exact(2) {
+            let (port, sick) = (pair[0], pair[1] < antenna::RETURN_LOSS_MIN_DB);
+            let Some(index) = self.settings.antennas.index(port) else { continue };
+            if self.visits.is_sick(index) != sick {
+                self.visits.set_sick(index, sick);
+                sink.event(ReaderEvent::Antenna { port: port.into(), connected: !sick });
+            }
+        }
     }
 
     fn report(&mut self, now: Timestamp, response: &Response<'_>, sink: &mut impl ReaderSink) {
         let antennas = &self.settings.antennas;
         if response.is_keepalive() {
-            return self.visits.cycle(antennas, now, true, sink);
+            return self.visits.cycle(antennas, now, sink);
         }
         if response.status != Status::OK {
-            let what = response.status.name().unwrap_or("unknown status");
-            sink.event(ReaderEvent::Fault { what, code: u32::from(response.status.0) });
-            return self.visits.cycle(antennas, now, false, sink);
+            return self.fault(now, response.status, sink);
         }
         let records = match Records::streamed(response.data) {
             Ok(records) => records,
@@ -374,36 +484,77 @@ impl Session {
             match record {
                 Ok(record) => {
                     let at = record.timestamp_ms.map_or(now, |ms| self.clock.map(now, ms));
-                    let Some((port, read)) = tag_read(&record, at) else { return malformed(0, sink) };
-                    // Before the read: the visit of another antenna ends, and only then do this one's reads begin.
-                    self.visits.read(antennas, port, at, read.count, sink);
-                    sink.read(&read);
+                    if let Some((port, read)) = tag_read(&record, at) {
+                        self.visits.read(antennas, port, at, read.count, sink);
+                        sink.read(&read);
+                    }
                 }
                 Err(error) => return malformed(error.offset(), sink),
             }
         }
     }
 
+    /// The module reports a fault while it reads: told, and looked into soon.
+    fn fault(&mut self, now: Timestamp, status: Status, sink: &mut impl ReaderSink) {
+        let of_antenna = matches!(status, Status::RETURN_LOSS | Status::ANTENNA_NOT_CONNECTED);
+        self.visits.fault(&self.settings.antennas, now, of_antenna, sink);
+        self.suspect |= of_antenna;
+        if self.fault.is_none_or(|(last, at)| last != status || now - at >= FAULT_AGAIN) {
+            self.fault = Some((status, now));
+            sink.event(ReaderEvent::Fault { what: status.advice(), code: u32::from(status.0) });
+        }
+        self.check_at = self.check_at.min((self.checked_at + CHECK_ILL_EVERY).max(now));
+    }
+
     fn tick(&mut self, now: Timestamp, sink: &mut impl ReaderSink) {
         match self.state {
             State::Closed { .. } => {}
             State::Asking { until, .. } if now < until => {}
-            State::Asking { step, tries, .. } if tries < TRIES_MAX => self.ask(now, step, tries + 1, sink),
-            State::Asking { step: Step::Stop | Step::Start, .. } if self.up => {
-                self.down("the module fell silent and answers neither stop nor start", sink);
+            State::Asking { step: Step::Find, tries, .. } => self.look_on(now, tries, sink),
+            State::Asking { step: Step::Pause, .. } => self.silent(now, sink),
+            // Did it hear, or not? It is at one of two speeds.
+            State::Asking { step: Step::Baud, .. } => {
+                self.speed.found.get_or_insert(self.speed.baud);
+                self.speed.stays = true;
+                self.search(now, sink);
             }
-            State::Asking { .. } => self.down("the module doesn't answer: check port, speed and power", sink),
-            State::Reading { heard } if now < heard + SILENCE_MAX => {}
-            State::Reading { .. } => {
-                self.visits.end(&self.settings.antennas, sink);
-                self.ask(now, Step::Stop, 1, sink);
+            State::Asking { step, tries, .. } if tries < TRIES_MAX => self.ask(now, step, tries + 1, sink),
+            State::Asking { .. } => self.down(now, "the module doesn't answer: check its cable and power", sink),
+            State::Reading { heard } if now >= heard + SILENCE_MAX => self.silent(now, sink),
+            State::Reading { .. } if now >= self.check_at => self.ask(now, Step::Pause, 1, sink),
+            State::Reading { .. } => {}
+        }
+    }
+
+    /// A module that was reading is gone, or was restarted.
+    fn silent(&mut self, now: Timestamp, sink: &mut impl ReaderSink) {
+        self.visits.end(&self.settings.antennas, now, sink);
+        sink.event(ReaderEvent::Fault { what: "the module fell silent: it is looked for and started anew", code: 0 });
+        self.search(now, sink);
+    }
+
+    /// There was no answer where the module was looked for.
+    fn look_on(&mut self, now: Timestamp, tries: u8, sink: &mut impl ReaderSink) {
+        if tries < if self.speed.heard { TRIES_MAX } else { SEARCH_TRIES } {
+            return self.ask(now, Step::Find, tries + 1, sink);
+        }
+        let place = self.speed.place + 1;
+        match speed::search(self.settings.baud).nth(place) {
+            Some(baud) => {
+                self.speed = Speed { baud, place, heard: false, ..self.speed };
+                self.ask(now, Step::Find, 1, sink);
+            }
+            None => {
+                let why = "no module answers at any speed: check that it has power, that its TX and RX are not \
+                           interchanged, and that this is its port";
+                self.down(now, why, sink);
             }
         }
     }
 
-    fn down(&mut self, why: &'static str, sink: &mut impl ReaderSink) {
-        if matches!(self.state, State::Reading { .. }) {
-            self.visits.end(&self.settings.antennas, sink);
+    fn down(&mut self, now: Timestamp, why: &'static str, sink: &mut impl ReaderSink) {
+        if matches!(self.state, State::Reading { .. } | State::Asking { step: Step::Pause, .. }) {
+            self.visits.end(&self.settings.antennas, now, sink);
         }
         self.state = State::Closed { over: true };
         sink.event(ReaderEvent::Down(why));
@@ -422,18 +573,6 @@ const START: [u8; 16] = {
     ];
     data
 };
-
-fn refusal(step: Step) -> &'static str {
-    match step {
-        Step::Version | Step::Program { .. } => "the module doesn't say what it runs",
-        Step::Protocol => "the module refuses the Gen2 protocol",
-        Step::Region => "the module refuses the region",
-        Step::ReadPower => "the module refuses the read power",
-        Step::Antennas => "the module refuses the antenna list",
-        Step::Start => "the module refuses to read",
-        Step::Quieten | Step::Boot | Step::ReportEachRead | Step::Stop => "the module refuses a command",
-    }
-}
 
 fn malformed(offset: usize, sink: &mut impl ReaderSink) {
     sink.event(ReaderEvent::Malformed { what: "tag records that fill the frame", offset: offset as u32 });
@@ -482,6 +621,7 @@ impl CycleClock {
 mod tests {
     extern crate std;
     use super::*;
+    use crate::Region;
     use std::vec::Vec;
     use stowage_base::Visit;
 
@@ -514,7 +654,7 @@ mod tests {
 
     fn settings() -> Settings {
         let antennas = Antennas::new(&[1, 2]).expect("two ports");
-        Settings { region: Region::EUROPE_3, read_power_cdbm: 2700, antennas }
+        Settings { baud: 115_200, region: Region::EUROPE_3, read_power_cdbm: 2700, antennas }
     }
 
     fn response(opcode: Opcode, status: Status, data: &[u8]) -> Vec<u8> {
@@ -535,76 +675,197 @@ mod tests {
         (client, host)
     }
 
-    #[test]
-    fn ports_are_checked_once() {
-        assert_eq!(Antennas::new(&[2, 1]).expect("good").ports(), [2, 1]);
-        for bad in [&[][..], &[0], &[17], &[1, 1], &[1; 17]] {
-            assert_eq!(Antennas::new(bad), None, "{bad:?}");
+    const STOP: [u8; 8] = [0xFF, 0x03, 0x2F, 0x00, 0x00, 0x02, 0x5E, 0x86];
+
+    /// Answers what was sent last, which must be `opcode`.
+    fn answer(client: &mut Client, host: &mut Host, at: i64, opcode: Opcode, status: Status, data: &[u8]) {
+        let sent = core::mem::take(&mut host.sent);
+        assert_eq!(Command::decode(&sent).map(|command| command.opcode), Ok(opcode));
+        client.receive(ms(at), &response(opcode, status, data), host);
+    }
+
+    /// Answers the start-up from [`Opcode::PROGRAM`] to the start with good news.
+    fn bring_up(client: &mut Client, host: &mut Host, at: i64) {
+        while let Ok(command) = Command::decode(&core::mem::take(&mut host.sent)) {
+            let data: &[u8] = if command.opcode == Opcode::PROGRAM { &[0x12] } else { &[] };
+            client.receive(ms(at), &response(command.opcode, Status::OK, data), host);
         }
     }
 
     #[test]
-    fn a_lost_answer_is_asked_for_again_then_the_session_gives_up() {
+    fn a_module_is_looked_for_at_every_speed_twice_then_given_up() {
         let (mut client, mut host) = (Client::new(settings()), Host::default());
         client.connected(ms(0), &mut host);
-        let stop = [0xFF, 0x03, 0x2F, 0x00, 0x00, 0x02, 0x5E, 0x86];
-        assert_eq!(host.sent, stop);
-        client.tick(ms(999), &mut host);
-        assert_eq!(host.sent, stop);
-        client.tick(ms(1_000), &mut host);
-        client.tick(ms(2_000), &mut host);
-        assert_eq!(host.sent, stop.repeat(3));
-        client.tick(ms(3_000), &mut host);
+        let mut speeds = Vec::new();
+        for at in 0..16 {
+            assert_eq!(core::mem::take(&mut host.sent), STOP);
+            speeds.push(client.baud().expect("a serial line"));
+            client.tick(ms(at * 250 + 249), &mut host);
+            assert_eq!(host.sent, [], "not before its time");
+            client.receive(ms(at * 250 + 249), &[0x00, 0xF8, 0x80], &mut host);
+            client.tick(ms(at * 250 + 250), &mut host);
+        }
+        assert_eq!(speeds, speed::SPEEDS.into_iter().flat_map(|speed| [speed; 2]).collect::<Vec<_>>());
         assert!(client.over());
         assert_eq!(client.next_deadline(), None);
-        assert!(matches!(host.events[..], [ReaderEvent::Down(_)]));
+        assert!(matches!(host.events[..], [ReaderEvent::Down(_)]), "noise at a wrong speed is no surprise");
     }
 
     #[test]
-    fn a_refused_region_ends_the_session_with_its_status() {
+    fn a_good_frame_at_a_speed_is_worth_more_patience() {
         let (mut client, mut host) = (Client::new(settings()), Host::default());
         client.connected(ms(0), &mut host);
-        for (opcode, status) in [
-            (Opcode::CONTINUOUS, Status::UNKNOWN_OPCODE),
-            (Opcode::VERSION, Status::OK),
-            (Opcode::PROGRAM, Status::OK),
-            (Opcode::SET_PROTOCOL, Status::OK),
-            (Opcode::SET_REGION, Status::BAD_REGION),
-        ] {
-            client.receive(ms(1), &response(opcode, status, &[]), &mut host);
-        }
-        let fault = ReaderEvent::Fault { what: "region not available", code: 0x010B };
-        assert_eq!(host.events, [fault, ReaderEvent::Down("the module refuses the region")]);
-        assert!(client.over());
+        client.receive(ms(10), &response(Opcode::READ_MULTIPLE, Status::NO_TAGS, &[]), &mut host);
+        client.tick(ms(250), &mut host);
+        client.tick(ms(1_250), &mut host);
+        assert_eq!((client.baud(), host.sent.len()), (Some(115_200), 3 * STOP.len()));
+        client.tick(ms(2_250), &mut host);
+        assert_eq!(client.baud(), Some(9_600));
     }
 
     #[test]
-    fn a_fault_while_reading_is_told_and_reading_goes_on() {
+    fn a_module_at_another_speed_is_set_to_the_right_one() {
+        let (mut client, mut host) = (Client::new(settings()), Host::default());
+        client.connected(ms(0), &mut host);
+        client.tick(ms(250), &mut host);
+        client.tick(ms(500), &mut host);
+        assert_eq!(client.baud(), Some(9_600));
+        host.sent.clear();
+        client.receive(ms(510), &response(Opcode::CONTINUOUS, Status::OK, &[]), &mut host);
+        answer(&mut client, &mut host, 520, Opcode::VERSION, Status::OK, &[]);
+        answer(&mut client, &mut host, 530, Opcode::PROGRAM, Status::OK, &[0x12]);
+        assert_eq!(Command::decode(&host.sent).expect("a command").data, [0, 1, 0xC2, 0]);
+        assert_eq!(client.baud(), Some(9_600), "its answer comes at the old speed");
+        answer(&mut client, &mut host, 540, Opcode::SET_BAUD, Status::OK, &[]);
+        assert_eq!(client.baud(), Some(115_200));
+        bring_up(&mut client, &mut host, 550);
+        assert_eq!(host.events, [ReaderEvent::Speed { found: 9_600, now: 115_200 }, ReaderEvent::Up]);
+    }
+
+    #[test]
+    fn a_module_that_can_not_have_the_right_speed_goes_on_at_its_own() {
+        for lost in [false, true] {
+            let (mut client, mut host) = (Client::new(settings()), Host::default());
+            client.connected(ms(0), &mut host);
+            let mut at = 0;
+            // Once, or again from the beginning because it didn't say what it made of the command.
+            for again in if lost { &[false, true][..] } else { &[false] } {
+                client.tick(ms(at + 250), &mut host);
+                client.tick(ms(at + 500), &mut host);
+                host.sent.clear();
+                at += 510;
+                client.receive(ms(at), &response(Opcode::CONTINUOUS, Status::OK, &[]), &mut host);
+                answer(&mut client, &mut host, at, Opcode::VERSION, Status::OK, &[]);
+                answer(&mut client, &mut host, at, Opcode::PROGRAM, Status::OK, &[0x12]);
+                if lost && !again {
+                    at += 1_000;
+                    client.tick(ms(at), &mut host);
+                } else if !lost {
+                    answer(&mut client, &mut host, at, Opcode::SET_BAUD, Status::BAD_BAUD, &[]);
+                }
+            }
+            bring_up(&mut client, &mut host, at);
+            assert_eq!(client.baud(), Some(9_600));
+            let found = ReaderEvent::Speed { found: 9_600, now: 9_600 };
+            assert!(host.events.ends_with(&[found, ReaderEvent::Up]), "{:?}", host.events);
+            assert_eq!(host.events.len(), if lost { 2 } else { 3 });
+        }
+    }
+
+    #[test]
+    fn a_refused_setting_ends_the_session_with_what_to_do() {
+        let (mut client, mut host) = (Client::new(settings()), Host::default());
+        client.connected(ms(0), &mut host);
+        answer(&mut client, &mut host, 1, Opcode::CONTINUOUS, Status::UNKNOWN_OPCODE, &[]);
+        answer(&mut client, &mut host, 1, Opcode::VERSION, Status::OK, &[]);
+        answer(&mut client, &mut host, 1, Opcode::PROGRAM, Status::OK, &[0x12]);
+        answer(&mut client, &mut host, 1, Opcode::SET_PROTOCOL, Status::OK, &[]);
+        let mut without = client.clone();
+        let asked = host.sent.clone();
+        answer(&mut without, &mut host, 1, Opcode::REGIONS, Status::OK, &[0x01, 0x06]);
+        let fault = ReaderEvent::Fault { what: Status::BAD_REGION.advice(), code: 0x010B };
+        assert_eq!(host.events, [fault, ReaderEvent::Down("the module doesn't have the region that is set")]);
+        assert!(without.over());
+
+        (host.events, host.sent) = (Vec::new(), asked);
+        answer(&mut client, &mut host, 1, Opcode::REGIONS, Status::OK, &[0x01, 0x08]);
+        answer(&mut client, &mut host, 1, Opcode::SET_REGION, Status::OK, &[]);
+        answer(&mut client, &mut host, 1, Opcode::SET_READ_POWER, Status::POWER_TOO_HIGH, &[]);
+        let fault = ReaderEvent::Fault { what: Status::POWER_TOO_HIGH.advice(), code: 0x0103 };
+        assert_eq!(host.events, [fault, ReaderEvent::Down("the module refuses the read power")]);
+        assert!(Status::POWER_TOO_HIGH.advice().contains("power_dbm"));
+    }
+
+    #[test]
+    fn a_fault_while_reading_is_told_once_and_reading_goes_on() {
         let (mut client, mut host) = reading();
-        client.receive(ms(500), &response(Opcode::READ_MULTIPLE, Status::RETURN_LOSS, &[]), &mut host);
+        for at in [500, 550, 600] {
+            client.receive(ms(at), &response(Opcode::READ_MULTIPLE, Status::TOO_HOT, &[]), &mut host);
+        }
         client.receive(ms(1_000), &response(Opcode::READ_MULTIPLE, Status::NO_TAGS, &[]), &mut host);
-        assert_eq!(host.events[1..], [ReaderEvent::Fault { what: "high return loss at the antenna", code: 0x0505 }]);
-        let healthy: Vec<_> = host.visits.iter().map(|visit| visit.healthy).collect();
-        assert_eq!(healthy, [false, false, true, true]);
-        assert!(!client.over());
+        client.receive(ms(2_000), &response(Opcode::READ_MULTIPLE, Status::NO_TAGS, &[]), &mut host);
+        assert_eq!(host.events[1..], [ReaderEvent::Fault { what: Status::TOO_HOT.advice(), code: 0x0504 }]);
+        let visits: Vec<_> = host.visits.iter().map(|visit| (visit.antenna, visit.healthy)).collect();
+        assert_eq!(visits, [(1, false), (2, false), (1, true), (2, true)]);
+        assert_eq!(client.next_deadline(), Some(ms(5_000)));
     }
 
     #[test]
-    fn a_silent_module_is_restarted_then_given_up() {
+    fn an_antennas_fault_is_measured_and_only_its_own_visits_are_unhealthy() {
         let (mut client, mut host) = reading();
-        assert_eq!(client.next_deadline(), Some(ms(3_000)));
-        client.tick(ms(3_000), &mut host);
-        assert_eq!(core::mem::take(&mut host.sent), [0xFF, 0x03, 0x2F, 0x00, 0x00, 0x02, 0x5E, 0x86]);
-        client.receive(ms(3_010), &response(Opcode::CONTINUOUS, Status::OK, &[]), &mut host);
-        assert_eq!(Command::decode(&host.sent).expect("start").data, START);
-        client.receive(ms(3_020), &response(Opcode::CONTINUOUS, Status::OK, &[]), &mut host);
-        assert_eq!(client.next_deadline(), Some(ms(6_020)));
-        for at in [6_020, 7_020, 8_020, 9_020] {
-            assert!(!client.over());
-            client.tick(ms(at), &mut host);
+        client.receive(ms(11_000), &response(Opcode::READ_MULTIPLE, Status::RETURN_LOSS, &[]), &mut host);
+        client.tick(ms(11_000), &mut host);
+        answer(&mut client, &mut host, 11_005, Opcode::CONTINUOUS, Status::OK, &[]);
+        answer(&mut client, &mut host, 11_010, Opcode::TEMPERATURE, Status::OK, &[0xF6]);
+        assert_eq!(Command::decode(&host.sent).expect("asked").data, [6]);
+        answer(&mut client, &mut host, 11_015, Opcode::GET_ANTENNA, Status::OK, &[6, 1, 18, 2, 4, 3, 0]);
+        answer(&mut client, &mut host, 11_020, Opcode::CONTINUOUS, Status::OK, &[]);
+        let fault = ReaderEvent::Fault { what: Status::RETURN_LOSS.advice(), code: 0x0505 };
+        let gone = ReaderEvent::Antenna { port: 2, connected: false };
+        assert_eq!(host.events[1..], [fault, ReaderEvent::Temperature(-10), gone], "port 3 isn't used");
+        host.visits.clear();
+        client.receive(ms(11_900), &response(Opcode::READ_MULTIPLE, Status::RETURN_LOSS, &[]), &mut host);
+        client.receive(ms(12_020), &response(Opcode::READ_MULTIPLE, Status::NO_TAGS, &[]), &mut host);
+        assert!(host.visits.len() >= 2 && host.visits.iter().all(|visit| visit.healthy == (visit.antenna == 1)));
+        // It is mended: found at the next check, which comes sooner than for a module without trouble.
+        for at in 13..=21 {
+            client.receive(ms(at * 1_000), &response(Opcode::READ_MULTIPLE, Status::NO_TAGS, &[]), &mut host);
         }
-        assert!(client.over());
-        assert_eq!(host.events.len(), 2, "up once, down once");
+        assert_eq!(client.next_deadline(), Some(ms(21_020)));
+        client.tick(ms(21_020), &mut host);
+        answer(&mut client, &mut host, 21_025, Opcode::CONTINUOUS, Status::OK, &[]);
+        answer(&mut client, &mut host, 21_025, Opcode::TEMPERATURE, Status::UNIMPLEMENTED, &[]);
+        answer(&mut client, &mut host, 21_025, Opcode::GET_ANTENNA, Status::OK, &[6, 1, 18, 2, 17, 3, 0]);
+        answer(&mut client, &mut host, 21_025, Opcode::CONTINUOUS, Status::OK, &[]);
+        assert_eq!(host.events[4..], [ReaderEvent::Antenna { port: 2, connected: true }]);
+        client.receive(ms(22_000), &response(Opcode::READ_MULTIPLE, Status::NO_TAGS, &[]), &mut host);
+        assert!(host.visits.last().is_some_and(|visit| visit.antenna == 2 && visit.healthy));
+        assert_eq!(client.next_deadline(), Some(ms(25_000)));
+    }
+
+    #[test]
+    fn a_silent_module_is_looked_for_and_no_visit_says_that_it_looked() {
+        let (mut client, mut host) = reading();
+        client.receive(ms(1_000), &response(Opcode::READ_MULTIPLE, Status::NO_TAGS, &[]), &mut host);
+        host.visits.clear();
+        assert_eq!(client.next_deadline(), Some(ms(4_000)));
+        client.tick(ms(4_000), &mut host);
+        assert_eq!(host.sent, STOP);
+        assert!(host.visits.len() == 2 && host.visits.iter().all(|visit| !visit.healthy));
+        answer(&mut client, &mut host, 4_010, Opcode::CONTINUOUS, Status::UNKNOWN_OPCODE, &[]);
+        answer(&mut client, &mut host, 4_010, Opcode::VERSION, Status::OK, &[]);
+        answer(&mut client, &mut host, 4_010, Opcode::PROGRAM, Status::OK, &[0x11]);
+        answer(&mut client, &mut host, 4_400, Opcode::BOOT, Status::OK, &[]);
+        bring_up(&mut client, &mut host, 4_410);
+        assert!(matches!(host.events[..], [ReaderEvent::Up, ReaderEvent::Fault { .. }, ReaderEvent::Fault { .. }]));
+        assert!(!client.over());
+        client.receive(ms(5_410), &response(Opcode::READ_MULTIPLE, Status::NO_TAGS, &[]), &mut host);
+        assert!(host.visits.len() == 4 && host.visits[2..].iter().all(|visit| visit.healthy));
+        // Unplugged: nothing at any speed.
+        for at in 0..400 {
+            client.tick(ms(5_410 + at * 50), &mut host);
+        }
+        assert!(client.over() && matches!(host.events.last(), Some(ReaderEvent::Down(_))));
     }
 
     #[test]

@@ -137,11 +137,61 @@ open_numbers! {
     }
 }
 
+impl Status {
+    /// What it means to who runs the site, with what to do about it where a person can do something: for messages.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::UNKNOWN_OPCODE | Self::UNIMPLEMENTED => "the module doesn't know a command: update its firmware",
+            Self::POWER_TOO_HIGH => {
+                "power too high: set power_dbm to what the module can do, `stowage probe` tells its range"
+            }
+            Self::POWER_TOO_LOW => {
+                "power too low: set power_dbm to what the module can do, `stowage probe` tells its range"
+            }
+            Self::BAD_BAUD => "baud rate not available: set one that the module knows, such as baud=115200",
+            Self::BAD_REGION => {
+                "region not available: set region to one that the module has (`stowage probe` tells), or get a module \
+                 made for this place"
+            }
+            Self::FIRMWARE_CRC => "firmware image is damaged: load the module's firmware anew",
+            Self::BAD_PROTOCOL | Self::NO_PROTOCOL => "the module can't read Gen2 tags: update its firmware",
+            Self::BAD_FREQUENCY | Self::ILLEGAL_FREQUENCY => "frequency not allowed in the region: check the region",
+            Self::ANTENNA_NOT_CONNECTED => "an antenna is not connected: check its cable, or take it out of antennas",
+            Self::TOO_HOT => "the module is too hot and pauses: lower power_dbm, give it air or a heat sink",
+            Self::RETURN_LOSS => {
+                "an antenna sends its power back (high return loss): check its cable, connector and surroundings"
+            }
+            Self::SYSTEM_UNKNOWN | Self::SYSTEM_ASSERT => {
+                "the module's firmware failed: switch it off and on; if it comes again, update its firmware"
+            }
+            _ => match self.name() {
+                Some(name) => name,
+                None => "the module reports a status that is unknown here",
+            },
+        }
+    }
+}
+
 /// Tag protocol 5: EPC Class 1 Generation 2, the one that this crate reads.
 pub const PROTOCOL_GEN2: u16 = 5;
 
 /// Reader option: 0 reports each read, 1 each tag once.
 pub const OPTION_READ_FILTER: u8 = 0x0C;
+
+/// What of the antennas is asked or set by [`Opcode::GET_ANTENNA`] and [`Opcode::SET_ANTENNA`].
+pub mod antenna {
+    /// The list that is read by turns: pairs of transmitting and receiving port.
+    pub const LIST: u8 = 2;
+    /// What hangs at each port: pairs of port and 1 (something that lets direct current through) or 0.
+    pub const DETECTED: u8 = 5;
+    /// How much of the power each port gets back: pairs of port and return loss in dB.
+    pub const RETURN_LOSS: u8 = 6;
+    /// The least return loss in dB of an antenna that is worth its cable; an open port has 0 to 2.
+    pub const RETURN_LOSS_MIN_DB: u8 = 10;
+}
+
+/// Option of a get of power: the limits follow the power, highest first.
+pub const POWER_WITH_LIMITS: u8 = 1;
 
 /// In the option octet of a read: metadata flags follow and records carry metadata.
 pub const READ_WITH_METADATA: u8 = 0x10;

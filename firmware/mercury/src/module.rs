@@ -1,8 +1,9 @@
 //! The module's end, for simulation: as strict as a real one, and it remembers what it was sent wrongly.
 
-use crate::client::Antennas;
-use crate::code::{OPTION_READ_FILTER, PROTOCOL_GEN2, READ_WITH_METADATA, search};
+use crate::code::{OPTION_READ_FILTER, POWER_WITH_LIMITS, PROTOCOL_GEN2, READ_WITH_METADATA, antenna, search};
 use crate::frame::{DATA_MAX, FRAME_MAX, Response, Splitter};
+use crate::settings::Antennas;
+use crate::speed::SPEEDS;
 use crate::tag::{Metadata, TagRecord};
 use crate::{Opcode, Region, Status};
 use stowage_base::{Air, Duration, ReaderDevice, TagRead, Timestamp};
@@ -13,14 +14,19 @@ const FRAME_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// A module that was not driven for this long goes on from now: it doesn't make up for what it missed.
 const LAG_MAX: Duration = Duration::from_secs(10);
 
-/// Speeds of the line in Bd.
-const BAUDS: [u32; 8] = [9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600];
+/// The line may be this far behind with reports; then the module reads no further before it has caught up.
+const LINE_LAG_MAX: Duration = Duration::from_millis(100);
+
+/// A start bit, eight bits of data, a stop bit.
+const BITS_OF_AN_OCTET: i64 = 10;
 
 /// What a simulated module is and can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModuleSettings {
     /// Starts in its bootloader, as most do after power-up.
     pub in_bootloader: bool,
+    /// Speed of the line after power-up in Bd.
+    pub baud: u32,
     /// Antenna ports, 1 to 16.
     pub ports: u8,
     /// Regions that it offers.
@@ -32,14 +38,45 @@ pub struct ModuleSettings {
 }
 
 impl Default for ModuleSettings {
-    /// Four ports, 5 to 30 dBm, common regions, 50 ms for each antenna, in its bootloader.
+    /// Four ports, 5 to 30 dBm, common regions, 50 ms for each antenna, in its bootloader, at 115200 Bd.
     fn default() -> Self {
         Self {
             in_bootloader: true,
+            baud: SPEEDS[0],
             ports: 4,
             regions: &[Region::NORTH_AMERICA, Region::CHINA, Region::EUROPE_3, Region::OPEN],
             power_cdbm: (500, 3_000),
             dwell: Duration::from_millis(50),
+        }
+    }
+}
+
+/// What hangs at an antenna port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// A good antenna.
+    Good,
+    /// Nothing: a look there ends with [`Status::ANTENNA_NOT_CONNECTED`].
+    Open,
+    /// Something that sends the power back: a look there ends with [`Status::RETURN_LOSS`].
+    Mismatched,
+}
+
+impl Port {
+    /// What a look there comes to; `None`: it is heard.
+    fn fault(self) -> Option<Status> {
+        match self {
+            Self::Good => None,
+            Self::Open => Some(Status::ANTENNA_NOT_CONNECTED),
+            Self::Mismatched => Some(Status::RETURN_LOSS),
+        }
+    }
+
+    fn return_loss_db(self) -> u8 {
+        match self {
+            Self::Good => 18,
+            Self::Open => 1,
+            Self::Mismatched => 5,
         }
     }
 }
@@ -69,7 +106,8 @@ struct Reading {
 /// Answers every command of the start-up, gets and sets; refuses what a real module refuses, with its status, and
 /// counts it in [`violations`](Self::violations). A damaged frame is no violation: it is dropped without an answer.
 /// Reading needs a protocol (else 0401), a region (else 010B) and antennas (else 0503); while it reads, every command
-/// but stop is refused with 0102. A cycle begins with the first antenna of the list and ends with a keep-alive.
+/// but stop is refused with 0102. A cycle begins with the first antenna of the list and ends with a keep-alive. A line
+/// that is slower than the tags come holds the module up, as a UART does.
 #[derive(Debug, Clone)]
 pub struct Module {
     settings: ModuleSettings,
@@ -84,6 +122,9 @@ pub struct Module {
     write_power_cdbm: u16,
     reading: Option<Reading>,
     fault: Option<Status>,
+    antenna_ports: [Port; Antennas::MAX],
+    /// When the line will have carried everything that was said.
+    line_free: Timestamp,
     violations: Violations,
 }
 
@@ -95,7 +136,7 @@ impl Module {
             splitter: Splitter::new(),
             octets_at: Timestamp::EPOCH,
             in_bootloader: settings.in_bootloader,
-            baud: 115_200,
+            baud: settings.baud,
             protocol: None,
             region: None,
             antennas: None,
@@ -103,13 +144,10 @@ impl Module {
             write_power_cdbm: settings.power_cdbm.1,
             reading: None,
             fault: None,
+            antenna_ports: [Port::Good; Antennas::MAX],
+            line_free: Timestamp::EPOCH,
             violations: Violations::default(),
         }
-    }
-
-    /// The speed that it talks from the next frame on, in Bd.
-    pub fn baud(&self) -> u32 {
-        self.baud
     }
 
     /// Whether a continuous read runs.
@@ -122,15 +160,29 @@ impl Module {
         self.violations
     }
 
-    /// A fault of the hardware from now on ([`Status::TOO_HOT`], [`Status::RETURN_LOSS`]), or its end: while it lasts,
-    /// each dwell reports it and reads nothing.
+    /// A fault of the whole module from now on ([`Status::TOO_HOT`]), or its end: while it lasts, each dwell reports it
+    /// and reads nothing.
     pub fn set_fault(&mut self, fault: Option<Status>) {
         self.fault = fault;
     }
 
-    /// Loses power and gets it again: all settings are gone.
+    /// What hangs at `port` from now on; `false`: it has no such port.
+    pub fn set_port(&mut self, port: u8, state: Port) -> bool {
+        let has = (1..=self.settings.ports).contains(&port);
+        if let Some(place) = self.antenna_ports.get_mut(usize::from(port).wrapping_sub(1)).filter(|_| has) {
+            *place = state;
+        }
+        has
+    }
+
+    fn port(&self, port: u8) -> Port {
+        self.antenna_ports.get(usize::from(port).wrapping_sub(1)).copied().unwrap_or(Port::Open)
+    }
+
+    /// Loses power and gets it again: all settings are gone, the speed of the line among them.
     pub fn power_cycle(&mut self) {
-        *self = Self { violations: self.violations, fault: self.fault, ..Self::new(self.settings) };
+        let Self { settings, violations, fault, antenna_ports, .. } = *self;
+        *self = Self { violations, fault, antenna_ports, ..Self::new(settings) };
     }
 
     /// What was cut short before a pause must not swallow what comes after it.
@@ -190,7 +242,7 @@ impl Module {
             }
             Opcode::SET_BAUD => {
                 let baud = u32::from_be_bytes(*fixed::<4>(data)?);
-                self.baud = BAUDS.contains(&baud).then_some(baud).ok_or(Status::BAD_BAUD)?;
+                self.baud = SPEEDS.contains(&baud).then_some(baud).ok_or(Status::BAD_BAUD)?;
             }
             Opcode::PROGRAM => {
                 fixed::<0>(data)?;
@@ -223,22 +275,35 @@ impl Module {
             }
             Opcode::GET_READ_POWER | Opcode::GET_WRITE_POWER => {
                 let [option] = *fixed::<1>(data)?;
-                if option != 0 {
+                if option > POWER_WITH_LIMITS {
                     return Err(Status::BAD_PARAMETER);
                 }
                 let read = opcode == Opcode::GET_READ_POWER;
-                answer.put(&[0]);
+                answer.put(&[option]);
                 answer.put(&if read { self.read_power_cdbm } else { self.write_power_cdbm }.to_be_bytes());
+                if option == POWER_WITH_LIMITS {
+                    answer.put(&power_max.to_be_bytes());
+                    answer.put(&power_min.to_be_bytes());
+                }
             }
             Opcode::SET_READ_POWER => self.read_power_cdbm = power(data)?,
             Opcode::SET_WRITE_POWER => self.write_power_cdbm = power(data)?,
             Opcode::GET_ANTENNA => {
                 let [option] = *fixed::<1>(data)?;
-                if option != 2 {
-                    return Err(Status::BAD_PARAMETER);
+                answer.put(&[option]);
+                let ports = 1..=self.settings.ports;
+                match option {
+                    antenna::LIST => {
+                        self.antennas.iter().flat_map(|list| list.ports()).for_each(|port| answer.put(&[*port, *port]));
+                    }
+                    antenna::DETECTED => {
+                        ports.for_each(|port| answer.put(&[port, u8::from(self.port(port) != Port::Open)]));
+                    }
+                    antenna::RETURN_LOSS => {
+                        ports.for_each(|port| answer.put(&[port, self.port(port).return_loss_db()]));
+                    }
+                    _ => return Err(Status::BAD_PARAMETER),
                 }
-                answer.put(&[2]);
-                self.antennas.iter().flat_map(|list| list.ports()).for_each(|port| answer.put(&[*port, *port]));
             }
             Opcode::SET_ANTENNA => self.antennas = Some(self.antenna_list(data)?),
             Opcode::GET_OPTION => match *fixed::<2>(data)? {
@@ -261,8 +326,8 @@ impl Module {
     fn antenna_list(&self, data: &[u8]) -> Result<Antennas, Status> {
         let pairs = match data {
             [_, _] => data,
-            [2, pairs @ ..] if !pairs.is_empty() && pairs.len() % 2 == 0 => pairs,
-            [2, ..] | [] | [_] => return Err(Status::WRONG_LENGTH),
+            [antenna::LIST, pairs @ ..] if !pairs.is_empty() && pairs.len() % 2 == 0 => pairs,
+            [antenna::LIST, ..] | [] | [_] => return Err(Status::WRONG_LENGTH),
             _ => return Err(Status::BAD_PARAMETER),
         };
         let (mut ports, count) = ([0; Antennas::MAX], pairs.len() / 2);
@@ -318,9 +383,10 @@ impl Module {
     }
 
     fn dwell_end(&self, reading: &Reading) -> Timestamp {
-        // At least a millisecond, so that time goes on whatever the settings say.
-        let dwell = self.settings.dwell.max(Duration::from_millis(1));
-        (reading.dwell_start + dwell).min(reading.cycle_start + reading.cycle)
+        // At least a millisecond, so that time goes on whatever the settings say and however far the line is behind.
+        let least = Duration::from_millis(1);
+        let cycle_end = (reading.cycle_start + reading.cycle).max(reading.dwell_start + least);
+        (reading.dwell_start + self.settings.dwell.max(least)).min(cycle_end)
     }
 
     /// Does the dwells that are over by `now`.
@@ -335,21 +401,30 @@ impl Module {
             if end > now {
                 break;
             }
-            match self.fault {
-                Some(fault) => send(Opcode::READ_MULTIPLE, fault, &[], out),
+            let mut said = 0;
+            let mut out = |octets: &[u8]| {
+                said += octets.len() as i64;
+                out(octets);
+            };
+            let port = ports[reading.turn % ports.len()];
+            match self.fault.or(self.port(port).fault()) {
+                Some(fault) => send(Opcode::READ_MULTIPLE, fault, &[], &mut out),
                 None => {
                     let power = i16::try_from(self.read_power_cdbm).unwrap_or(i16::MAX);
-                    let port = ports[reading.turn % ports.len()];
-                    air.interrogate(u16::from(port), power, start, end, &mut |read| report(&reading, port, read, out));
+                    let heard = &mut |read: &TagRead| report(&reading, port, read, &mut out);
+                    air.interrogate(u16::from(port), power, start, end, heard);
                 }
             }
+            let cycle_over = end >= reading.cycle_start + reading.cycle;
+            if cycle_over && self.fault.is_none() {
+                send(Opcode::READ_MULTIPLE, Status::NO_TAGS, &[], &mut out);
+            }
+            let needs = Duration::from_micros(said * BITS_OF_AN_OCTET * 1_000_000 / i64::from(self.baud.max(1)));
+            self.line_free = self.line_free.max(end) + needs;
             reading.turn += 1;
-            reading.dwell_start = end;
-            if end >= reading.cycle_start + reading.cycle {
-                if self.fault.is_none() {
-                    send(Opcode::READ_MULTIPLE, Status::NO_TAGS, &[], out);
-                }
-                (reading.cycle_start, reading.turn) = (end, 0);
+            reading.dwell_start = end.max(self.line_free - LINE_LAG_MAX);
+            if cycle_over {
+                (reading.cycle_start, reading.turn) = (reading.dwell_start, 0);
             }
         }
         self.reading = Some(reading);
@@ -388,6 +463,10 @@ impl ReaderDevice for Module {
 
     fn over(&self) -> bool {
         false
+    }
+
+    fn baud(&self) -> Option<u32> {
+        Some(self.baud)
     }
 }
 

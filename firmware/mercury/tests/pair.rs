@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use stowage_base::{
     Air, Duration, Epc, ReaderDevice, ReaderEvent, ReaderSession, ReaderSink, TagRead, Timestamp, Visit,
 };
+use stowage_mercury::module::Port;
+use stowage_mercury::speed::SPEEDS;
 use stowage_mercury::{Antennas, Client, Module, ModuleSettings, Region, Settings, Status};
 
 /// A generator that is the same everywhere (SplitMix64).
@@ -96,13 +98,18 @@ const DELAY: Duration = Duration::from_millis(3);
 
 impl Pair {
     fn new(seed: u64, noise: u64) -> Self {
+        Self::at(seed, noise, 115_200, 115_200)
+    }
+
+    /// A module that starts at one speed for a client that wants another.
+    fn at(seed: u64, noise: u64, baud: u32, wanted: u32) -> Self {
         let antennas = Antennas::new(&[1, 2, 3, 4]).expect("four ports");
         Self {
             now: START,
             random: Random(seed),
             noise,
-            client: Client::new(Settings { region: Region::EUROPE_3, read_power_cdbm: 2_700, antennas }),
-            module: Module::new(ModuleSettings::default()),
+            client: Client::new(Settings { baud: wanted, region: Region::EUROPE_3, read_power_cdbm: 2_700, antennas }),
+            module: Module::new(ModuleSettings { baud, ..ModuleSettings::default() }),
             host: Host::default(),
             to_client: VecDeque::new(),
             to_module: VecDeque::new(),
@@ -122,6 +129,11 @@ impl Pair {
         disturbed
     }
 
+    /// What a receiver at another speed makes of octets: other ones.
+    fn garble(random: &mut Random, same_speed: bool, octets: &[u8]) -> Vec<u8> {
+        octets.iter().map(|octet| if same_speed { *octet } else { random.next() as u8 }).collect()
+    }
+
     /// Lets a time pass, from event to event; reconnects as a driver would.
     fn run(&mut self, span: Duration) {
         let until = self.now + span;
@@ -129,6 +141,8 @@ impl Pair {
             assert!(step < 1_000_000, "a deadline is told that does nothing");
             let line = std::mem::take(&mut self.host.line);
             if !line.is_empty() {
+                let same_speed = self.client.baud() == self.module.baud();
+                let line = Self::garble(&mut self.random, same_speed, &line);
                 let line = Self::disturb(&mut self.random, self.noise, &line);
                 self.to_module.push_back((self.now + DELAY, line));
             }
@@ -145,7 +159,12 @@ impl Pair {
             }
             self.now = self.now.max(next);
             let Self { now, random, noise, client, module, host, to_client, to_module } = self;
-            let mut out = |octets: &[u8]| to_client.push_back((*now + DELAY, Self::disturb(random, *noise, octets)));
+            // What a module answers, it answers at the speed that it was asked at.
+            let same_speed = client.baud() == module.baud();
+            let mut out = |octets: &[u8]| {
+                let octets = Self::garble(random, same_speed, octets);
+                to_client.push_back((*now + DELAY, Self::disturb(random, *noise, &octets)));
+            };
             while to_module.front().is_some_and(|(at, _)| at <= now) {
                 let (_, octets) = to_module.pop_front().expect("just seen");
                 module.receive(*now, &octets, &mut Shelf, &mut out);
@@ -170,7 +189,7 @@ impl Pair {
 fn a_quiet_line_brings_every_read_and_a_visit_for_each_turn() {
     let mut pair = Pair::connected(1, 0);
     pair.run(Duration::from_secs(10));
-    assert_eq!(pair.host.events, [ReaderEvent::Up]);
+    assert_eq!(pair.host.events, [ReaderEvent::Temperature(38), ReaderEvent::Up]);
     assert!(pair.client.version().is_some_and(|version| version.protocols == 0x10));
     // Refused: the first stop, which a bootloader doesn't know.
     assert_eq!(pair.module.violations().count, 1);
@@ -201,18 +220,41 @@ fn a_quiet_line_brings_every_read_and_a_visit_for_each_turn() {
 }
 
 #[test]
-fn a_module_that_loses_power_is_brought_up_again() {
-    let mut pair = Pair::connected(2, 0);
+fn a_module_that_restarts_in_the_middle_is_brought_up_again_on_the_same_connection() {
+    // At 921,600: after the restart it talks 115,200 again.
+    let mut pair = Pair::at(2, 0, 115_200, 921_600);
+    pair.client.connected(START, &mut pair.host);
     pair.run(Duration::from_secs(5));
+    assert_eq!(
+        pair.host.events[..2],
+        [ReaderEvent::Speed { found: 115_200, now: 921_600 }, ReaderEvent::Temperature(38)]
+    );
+    assert_eq!(pair.module.baud(), Some(921_600));
+    let (events, cut) = (pair.host.events.len(), pair.now);
     pair.module.power_cycle();
+    assert_eq!(pair.module.baud(), Some(115_200));
     pair.host.reads.clear();
-    pair.run(Duration::from_secs(20));
-    // Silent, stop unknown to its bootloader, start refused there: a new connection sets it up from the beginning.
-    assert!(matches!(
-        pair.host.events[..],
-        [ReaderEvent::Up, ReaderEvent::Fault { .. }, ReaderEvent::Down(_), ReaderEvent::Up]
-    ));
-    assert!(pair.host.reads.len() > 100);
+    pair.host.visits.clear();
+    pair.run(Duration::from_secs(10));
+    let told: Vec<_> = pair.host.events[events..].to_vec();
+    assert!(
+        matches!(
+            told[..],
+            [
+                ReaderEvent::Fault { what: silent, .. },
+                ReaderEvent::Fault { what: restarted, .. },
+                ReaderEvent::Speed { found: 115_200, now: 921_600 },
+                ReaderEvent::Temperature(_),
+            ] if silent.contains("fell silent") && restarted.contains("restarted")
+        ),
+        "{told:?}"
+    );
+    assert!(pair.host.reads.len() > 80 && pair.module.baud() == Some(921_600));
+    // Nobody looked between the cut and the new start.
+    let restarted = pair.host.reads[0].at - Duration::from_millis(20);
+    let lies = pair.host.visits.iter().filter(|visit| visit.healthy && visit.start >= cut && visit.end <= restarted);
+    assert_eq!(lies.count(), 0);
+    assert!(pair.host.visits.iter().any(|visit| !visit.healthy));
 }
 
 #[test]
@@ -221,14 +263,74 @@ fn a_hot_module_is_told_and_its_visits_are_unhealthy() {
     pair.run(Duration::from_secs(2));
     pair.host.visits.clear();
     pair.module.set_fault(Some(Status::TOO_HOT));
-    pair.run(Duration::from_secs(2));
-    assert!(pair.host.visits.iter().skip(1).all(|visit| !visit.healthy));
-    let fault = ReaderEvent::Fault { what: "module is too hot", code: 0x0504 };
-    assert!(pair.host.events[1..].iter().all(|event| *event == fault) && pair.host.events.len() > 10);
+    let events = pair.host.events.len();
+    pair.run(Duration::from_secs(7));
+    assert!(pair.host.visits.iter().skip(4).all(|visit| !visit.healthy));
+    let fault = ReaderEvent::Fault { what: Status::TOO_HOT.advice(), code: 0x0504 };
+    assert_eq!(pair.host.events[events..], [fault], "told once, not twenty times a second");
+    pair.run(Duration::from_secs(6));
+    assert_eq!(pair.host.events[events + 1..], [ReaderEvent::Temperature(91), fault]);
     pair.module.set_fault(None);
     pair.host.reads.clear();
+    pair.host.visits.clear();
     pair.run(Duration::from_secs(2));
     assert!(pair.host.reads.len() > 25, "it reads on without a new start");
+    assert!(pair.host.visits.iter().rev().take(20).all(|visit| visit.healthy));
+}
+
+#[test]
+fn an_antenna_that_falls_off_blinds_itself_alone() {
+    for (state, status) in [(Port::Mismatched, Status::RETURN_LOSS), (Port::Open, Status::ANTENNA_NOT_CONNECTED)] {
+        let mut pair = Pair::connected(5, 0);
+        pair.run(Duration::from_secs(12));
+        assert!(pair.module.set_port(3, state) && !pair.module.set_port(5, state));
+        let events = pair.host.events.len();
+        pair.run(Duration::from_secs(1));
+        let fault = ReaderEvent::Fault { what: status.advice(), code: status.0.into() };
+        let gone = ReaderEvent::Antenna { port: 3, connected: false };
+        assert_eq!(pair.host.events[events..], [fault, ReaderEvent::Temperature(38), gone]);
+        pair.host.visits.clear();
+        pair.run(Duration::from_secs(5));
+        let visits = &pair.host.visits;
+        assert!(visits.iter().all(|visit| visit.healthy == (visit.antenna != 3)), "{visits:?}");
+        for antenna in 1..=4 {
+            let count = visits.iter().filter(|visit| visit.antenna == antenna).count();
+            assert!((20..=30).contains(&count), "antenna {antenna}: {count}");
+        }
+        pair.module.set_port(3, Port::Good);
+        pair.run(Duration::from_secs(10));
+        assert_eq!(pair.host.events.last(), Some(&ReaderEvent::Antenna { port: 3, connected: true }));
+        pair.host.visits.clear();
+        pair.run(Duration::from_secs(1));
+        assert!(pair.host.visits.iter().all(|visit| visit.healthy));
+    }
+}
+
+#[test]
+fn a_module_at_any_speed_is_found_and_set() {
+    for (place, baud) in SPEEDS.into_iter().enumerate() {
+        for wanted in SPEEDS {
+            let mut pair = Pair::at(place as u64, 0, baud, wanted);
+            pair.client.connected(START, &mut pair.host);
+            pair.run(Duration::from_secs(7));
+            assert_eq!((pair.client.baud(), pair.module.baud()), (Some(wanted), Some(wanted)), "from {baud}");
+            let found = ReaderEvent::Speed { found: baud, now: wanted };
+            assert_eq!(pair.host.events.contains(&found), baud != wanted);
+            assert!(pair.host.reads.len() > 10, "{} reads from {baud} to {wanted}", pair.host.reads.len());
+        }
+    }
+}
+
+#[test]
+fn a_slow_line_holds_the_module_up_and_loses_no_order() {
+    let mut pair = Pair::at(9, 0, 9_600, 9_600);
+    pair.client.connected(START, &mut pair.host);
+    pair.run(Duration::from_secs(10));
+    // A frame of 41 octets takes 43 ms: fewer than the 15 a second that the air would give.
+    let octets = pair.host.reads.len() * 41;
+    assert!((5_000..9_700).contains(&octets), "{octets} octets in 10 s");
+    assert!(pair.host.reads.is_sorted_by_key(|read| read.at));
+    assert!(pair.host.visits.iter().all(|visit| visit.healthy));
 }
 
 proptest! {

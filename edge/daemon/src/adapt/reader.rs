@@ -28,7 +28,12 @@ pub fn llrp(reader: &Llrp) -> llrp::client::Settings {
 
 /// What a UART module is asked to do.
 pub fn mercury(module: &Mercury) -> stowage_mercury::Settings {
-    stowage_mercury::Settings { region: module.region, read_power_cdbm: module.power_cdbm, antennas: module.antennas }
+    stowage_mercury::Settings {
+        baud: module.baud,
+        region: module.region,
+        read_power_cdbm: module.power_cdbm,
+        antennas: module.antennas,
+    }
 }
 
 /// What an Impinj reader with its IoT device interface, the device `id`, is asked to do.
@@ -95,9 +100,17 @@ pub fn event(event: ReaderEvent) -> DeviceEvent {
         ReaderEvent::Up => DeviceEvent::Up,
         ReaderEvent::Down(why) => DeviceEvent::Down(why.into()),
         ReaderEvent::Antenna { port, connected: true } => fault(format!("antenna {port} is connected again")),
-        ReaderEvent::Antenna { port, connected: false } => fault(format!("antenna {port} is not connected")),
+        ReaderEvent::Antenna { port, connected: false } => {
+            fault(format!("antenna {port} is not connected: check it and its cable"))
+        }
         ReaderEvent::ClockJump => fault("its clock jumped: reads are stamped on arrival".into()),
-        ReaderEvent::Fault { what, code } => fault(format!("{what} (code {code})")),
+        ReaderEvent::Fault { what, code: 0 } => fault(what.into()),
+        ReaderEvent::Fault { what, code } => fault(format!("{what} (code {code}, in hex {code:04X})")),
+        ReaderEvent::Speed { found, now } if found == now => {
+            fault(format!("it answers at {found} Bd and can't be set to another speed: put baud={found} into its url"))
+        }
+        ReaderEvent::Speed { found, now } => DeviceEvent::Note(format!("found at {found} Bd, set to {now} Bd")),
+        ReaderEvent::Temperature(celsius) => DeviceEvent::Temperature(celsius),
         ReaderEvent::Malformed { what, offset } => {
             DeviceEvent::Malformed { count: 1, what: format!("at octet {offset}: expected {what}") }
         }
@@ -127,4 +140,24 @@ pub fn smart_event(event: reader_mqtt::Event) -> Option<DeviceEvent> {
 
 fn fault(what: String) -> DeviceEvent {
     DeviceEvent::Fault { count: 1, what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_module_tells_is_told_in_words_with_the_mend() {
+        let told = |happened| match event(happened) {
+            DeviceEvent::Fault { what, .. } | DeviceEvent::Note(what) => what,
+            other => format!("{other:?}"),
+        };
+        let hot = stowage_mercury::Status::TOO_HOT;
+        let fault = told(ReaderEvent::Fault { what: hot.advice(), code: hot.0.into() });
+        assert!(fault.starts_with("the module is too hot") && fault.ends_with("(code 1284, in hex 0504)"), "{fault}");
+        assert_eq!(told(ReaderEvent::Fault { what: "it restarted", code: 0 }), "it restarted");
+        assert_eq!(told(ReaderEvent::Speed { found: 9_600, now: 115_200 }), "found at 9600 Bd, set to 115200 Bd");
+        assert!(told(ReaderEvent::Speed { found: 9_600, now: 9_600 }).contains("baud=9600"));
+        assert!(told(ReaderEvent::Antenna { port: 2, connected: false }).contains("antenna 2"));
+    }
 }

@@ -12,7 +12,8 @@ mod sorter_plc;
 use crate::adapt::{self, reader::Points};
 use crate::config::{Broker, Device, DeviceKind, Edge, ModbusLine, Parity, SorterMqtt};
 use crate::runtime::{Clock, Port};
-use reader::Reader;
+use crate::serial;
+use reader::{Line, Reader};
 use scanner::Scanners;
 use std::io;
 use std::sync::Arc;
@@ -20,10 +21,9 @@ use stowage_base::{Code, ReaderSession};
 use stowage_core::{Effect, Engine};
 use stowage_protocol::reader_mqtt::Session;
 use stowage_protocol::{impinj_iot, llrp, modbus_sorter, zebra_iotc};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio_serial::{SerialPortBuilderExt, StopBits};
+use tokio_serial::StopBits;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -87,11 +87,8 @@ impl Ground<'_> {
             }
             DeviceKind::Mercury(module) => {
                 let client = stowage_mercury::Client::new(adapt::reader::mercury(module));
-                let (path, baud) = (module.path.display().to_string(), module.baud);
-                self.read(port, client, move || {
-                    let port = tokio_serial::new(&path, baud).open_native_async().map_err(io::Error::from);
-                    std::future::ready(port)
-                });
+                let (path, baud) = (module.path.clone(), module.baud);
+                self.read(port, client, move || std::future::ready(serial::open(&path, baud)));
             }
             DeviceKind::ImpinjIot(reader) => {
                 let settings = adapt::reader::impinj(reader, &self.engine.site().code, &device.id);
@@ -143,9 +140,8 @@ impl Ground<'_> {
                                 Parity::Even => tokio_serial::Parity::Even,
                                 Parity::Odd => tokio_serial::Parity::Odd,
                             })
-                            .stop_bits(if stop_bits == 2 { StopBits::Two } else { StopBits::One })
-                            .open_native_async();
-                        std::future::ready(port.map_err(io::Error::from))
+                            .stop_bits(if stop_bits == 2 { StopBits::Two } else { StopBits::One });
+                        std::future::ready(serial::open_as(&path, &port))
                     })),
                 };
             }
@@ -187,7 +183,7 @@ impl Ground<'_> {
     fn read<S, T, D, F>(&self, port: Port, session: S, dial: D)
     where
         S: ReaderSession + Send + 'static,
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: Line + Send + 'static,
         D: Fn() -> F + Send + 'static,
         F: Future<Output = io::Result<T>> + Send + 'static,
     {

@@ -3,11 +3,17 @@
 use super::backoff::Backoff;
 use crate::adapt::reader::{self, Points};
 use crate::runtime::{Clock, Hearing, Port};
+use crate::serial;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use stowage_base::{ReaderEvent, ReaderSession, ReaderSink, TagRead, Visit};
 use stowage_core::input::DeviceEvent;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_serial::SerialStream;
 use tokio_util::sync::CancellationToken;
 
 /// Octets read at once.
@@ -15,6 +21,45 @@ const CHUNK: usize = 64 * 1024;
 
 /// Octets that may wait for a reader that doesn't read: past it the connection is closed.
 const OUT_MAX: usize = 1 << 20;
+
+/// The way to a reader.
+pub(super) trait Line: AsyncRead + AsyncWrite + Unpin {
+    /// All octets from now on go at this speed in Bd.
+    fn set_baud(&mut self, baud: u32) -> io::Result<()>;
+}
+
+impl Line for SerialStream {
+    fn set_baud(&mut self, baud: u32) -> io::Result<()> {
+        serial::set_baud(self, baud)
+    }
+}
+
+impl Line for TcpStream {
+    fn set_baud(&mut self, _baud: u32) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a line did: gave octets, or took some.
+enum Moved {
+    Read(usize),
+    Written(usize),
+}
+
+/// Waits until `line` takes some of `out` or gives something into `buffer`. Loses nothing when it is dropped.
+async fn exchange(line: &mut impl Line, buffer: &mut [u8], out: &[u8]) -> io::Result<Moved> {
+    poll_fn(|context| {
+        if !out.is_empty()
+            && let Poll::Ready(written) = Pin::new(&mut *line).poll_write(context, out)
+        {
+            return Poll::Ready(written.map(Moved::Written));
+        }
+        let mut into = ReadBuf::new(buffer);
+        let read = Pin::new(&mut *line).poll_read(context, &mut into);
+        read.map_ok(|()| Moved::Read(into.filled().len()))
+    })
+    .await
+}
 
 /// Puts what a session makes of one chunk where it belongs.
 struct Sink<'a> {
@@ -61,7 +106,7 @@ impl<S: ReaderSession> Reader<S> {
     /// Dials and serves, again and again, until told to stop.
     pub(super) async fn run<T, F>(mut self, dial: impl Fn() -> F)
     where
-        T: AsyncRead + AsyncWrite + Unpin,
+        T: Line,
         F: Future<Output = io::Result<T>>,
     {
         let mut backoff = Backoff::new();
@@ -91,10 +136,9 @@ impl<S: ReaderSession> Reader<S> {
     }
 
     /// One connection, to its end.
-    async fn serve<T: AsyncRead + AsyncWrite + Unpin>(&mut self, link: T, backoff: &mut Backoff) -> io::Result<()> {
-        let (mut from, mut to) = tokio::io::split(link);
+    async fn serve(&mut self, mut line: impl Line, backoff: &mut Backoff) -> io::Result<()> {
         let (mut buffer, mut out) = (vec![0; CHUNK], Vec::new());
-        let mut up = false;
+        let (mut up, mut baud) = (false, self.session.baud());
         self.feed(&mut out, &mut up, |session, now, sink| session.connected(now, sink));
         let ended = loop {
             if self.session.over() {
@@ -103,21 +147,25 @@ impl<S: ReaderSession> Reader<S> {
             if out.len() > OUT_MAX {
                 break Err(io::Error::other("it doesn't read what it is sent"));
             }
+            let wanted = self.session.baud();
+            if let Some(speed) = wanted.filter(|_| wanted != baud) {
+                if let Err(error) = line.set_baud(speed) {
+                    break Err(error);
+                }
+                baud = wanted;
+            }
             let deadline = self.session.next_deadline();
             tokio::select! {
                 () = self.stop.cancelled() => break Ok(()),
-                n = from.read(&mut buffer) => match n {
+                moved = exchange(&mut line, &mut buffer, &out) => match moved {
                     // A serial port whose device is gone reads nothing for ever.
-                    Ok(0) => break Err(io::ErrorKind::UnexpectedEof.into()),
-                    Ok(n) => {
+                    Ok(Moved::Read(0)) => break Err(io::ErrorKind::UnexpectedEof.into()),
+                    Ok(Moved::Read(n)) => {
                         let chunk = &buffer[..n];
                         self.feed(&mut out, &mut up, |session, now, sink| session.receive(now, chunk, sink));
                     }
-                    Err(error) => break Err(error),
-                },
-                n = to.write(&out), if !out.is_empty() => match n {
-                    Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
-                    Ok(n) => drop(out.drain(..n)),
+                    Ok(Moved::Written(0)) => break Err(io::ErrorKind::WriteZero.into()),
+                    Ok(Moved::Written(n)) => drop(out.drain(..n)),
                     Err(error) => break Err(error),
                 },
                 () = self.clock.sleep_until(deadline) => {

@@ -149,6 +149,7 @@ async fn floor(State(app): State<App>) -> Html<String> {
                                     div { dt { "drops" } dd data-f="downs" { "–" } }
                                 }
                                 p data-f="last_error" { "–" }
+                                p data-f="note" {}
                             }
                         }
                     }

@@ -133,6 +133,8 @@ pub(crate) fn view() -> View {
         downs: 0,
         last_error: None,
         belt: None,
+        note: None,
+        temperature_c: None,
     });
     View {
         at: Timestamp::from_micros(1_795_558_200_000_000),

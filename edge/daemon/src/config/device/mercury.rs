@@ -4,6 +4,7 @@ use super::{Places, url};
 use crate::config::read::Section;
 use crate::config::url::serial;
 use std::path::PathBuf;
+use stowage_mercury::speed::SPEEDS;
 use stowage_mercury::{Antennas, Region};
 
 /// A UART reader module that speaks the Mercury protocol.
@@ -11,7 +12,7 @@ use stowage_mercury::{Antennas, Region};
 pub struct Mercury {
     /// The serial port's device file.
     pub path: PathBuf,
-    /// Baud rate, 9,600 to 921,600.
+    /// Speed of the line in Bd, one that such modules know.
     pub baud: u32,
     /// The antenna ports to use, at least one; the module takes them by turns.
     pub antennas: Antennas,
@@ -46,7 +47,7 @@ pub(super) fn read(section: &mut Section<'_>, places: &mut Places<'_>) -> Mercur
         ("power_dbm", "the power at each antenna, 0 to 33"),
         ("region", r#"the radio rules of the place, such as "eu3" or "na""#),
     ]);
-    let (path, baud) = url(section, serial).unwrap_or_default();
+    let (path, baud) = url(section, |text| serial(text).and_then(known_speed)).unwrap_or_default();
     Mercury {
         path,
         baud,
@@ -55,6 +56,14 @@ pub(super) fn read(section: &mut Section<'_>, places: &mut Places<'_>) -> Mercur
         power_cdbm: section.power_cdbm("power_dbm", 0..=3_300).map_or(0, |power| power.value.unsigned_abs()),
         region: section.choice("region", REGIONS).map_or(Region::EUROPE_3, |region| region.value),
     }
+}
+
+fn known_speed((path, baud): (PathBuf, u32)) -> Result<(PathBuf, u32), String> {
+    if SPEEDS.contains(&baud) {
+        return Ok((path, baud));
+    }
+    let known: Vec<_> = SPEEDS.iter().map(u32::to_string).collect();
+    Err(format!("baud={baud} is no speed of such modules: give one of {}", known.join(", ")))
 }
 
 fn ports(section: &mut Section<'_>, places: &mut Places<'_>) -> Antennas {

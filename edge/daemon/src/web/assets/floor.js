@@ -86,6 +86,8 @@ function renderDevice(device, at) {
   }
   const error = field(node, "last_error");
   put(error, stands ?? device.last_error ?? "no errors");
+  const warmth = device.temperature_c === null ? null : `${device.temperature_c} °C`;
+  put(field(node, "note"), [warmth, device.note].filter((word) => word).join(", "));
   error.title = device.last_error ?? "";
 }
 
