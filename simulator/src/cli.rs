@@ -24,6 +24,7 @@ use stowage_base::{Code, Duration, Epc, Language, code};
 use stowage_core::site::{DeviceIx, ZoneIx};
 use stowage_link::EnrolmentKey;
 use stowage_mercury::ModuleSettings;
+use stowage_mercury::speed::SPEEDS;
 use stowage_protocol::llrp::reader::Profile;
 use stowage_protocol::modbus::{Framing, Serial};
 use stowage_protocol::sorter_mqtt::SorterSettings;
@@ -124,6 +125,9 @@ struct MercuryArgs {
     /// Start in the application, not in the bootloader
     #[arg(long)]
     booted: bool,
+    /// Speed of the line after power-up in Bd; a client at another speed hears noise
+    #[arg(long, default_value_t = SPEEDS[0], value_parser = speed)]
+    baud: u32,
     #[command(flatten)]
     radio: RadioArgs,
 }
@@ -322,6 +326,11 @@ fn level(text: &str) -> Result<String, String> {
     text.ok_or_else(|| "give a level of a topic: not empty, without / + # $".to_owned())
 }
 
+fn speed(text: &str) -> Result<u32, String> {
+    let known = text.parse().ok().filter(|baud| SPEEDS.contains(baud));
+    known.ok_or_else(|| format!("give one of {SPEEDS:?}"))
+}
+
 fn key(text: &str) -> Result<EnrolmentKey, String> {
     let octets = Epc::from_hex(text).and_then(|hex| hex.octets().try_into().ok());
     octets.ok_or_else(|| "give 64 hex digits".to_owned())
@@ -430,7 +439,8 @@ async fn run(kind: DeviceKind, clock: Clock, events: Events, stop: CancellationT
             let pty = Pty::open(args.link.as_deref())?;
             events.tell(Event::Port(pty.path().to_owned()));
             let ports = args.radio.antennas as u8;
-            let settings = ModuleSettings { in_bootloader: !args.booted, ports, ..ModuleSettings::default() };
+            let (in_bootloader, baud) = (!args.booted, args.baud);
+            let settings = ModuleSettings { in_bootloader, baud, ports, ..ModuleSettings::default() };
             let stage = args.radio.stage(clock, &events, &stop);
             mercury(pty, settings, stage, READER, events, stop).await;
         }

@@ -21,6 +21,8 @@ pub enum Event {
     Running(bool),
     /// The device was sent what it may not be sent.
     Violation(String),
+    /// Something has gone wrong with the device, as it was told to.
+    Fault(super::Fault),
     /// A command can't be carried out: why.
     Error(String),
     /// All these tags are through the doorway and out of reach.

@@ -16,6 +16,7 @@ mod sorter;
 mod sorter_plc;
 mod stage;
 mod store;
+mod uart;
 
 pub use clock::Clock;
 pub use error::DeviceError;
@@ -27,5 +28,5 @@ pub use scanner::{Handheld, HandheldSettings, Press, ScannerCommand};
 pub use smart_reader::{RestPort, SmartReaderCommand, ZebraSite, impinj, zebra};
 pub use sorter::{SorterCommand, SorterLink, sorter};
 pub use sorter_plc::{LineCommand, PlcCommand, PlcLine, plc_settings, sorter_plc};
-pub use stage::{Stage, StageCommand};
+pub use stage::{AntennaState, Fault, Stage, StageCommand};
 pub use store::{FileStore, FileStoreError};

@@ -1,11 +1,12 @@
 //! Readers on their lines.
 
 use super::line::Line;
-use super::{Client, Event, Events, Pty, Stage, TcpPort};
+use super::{AntennaState, Client, Event, Events, Fault, Pty, Stage, TcpPort};
 use stowage_base::{Air, ReaderDevice, Timestamp};
 use stowage_core::site::DeviceIx;
-use stowage_mercury::{Module, ModuleSettings, Opcode, Status};
+use stowage_mercury::{Module, ModuleSettings, Opcode, Status, module};
 use stowage_protocol::llrp::reader::{Profile, Reader};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_util::sync::CancellationToken;
 
 /// A client that leaves so many octets unread is sent away.
@@ -23,7 +24,9 @@ pub async fn llrp(
     events: Events,
     stop: CancellationToken,
 ) {
-    serve(port, Live::new(Reader::new(profile), stage, device, events), stop).await;
+    // It has no faults of its own: a closed way.
+    let (_, faults) = mpsc::unbounded_channel();
+    serve(port, Live::new(Reader::new(profile), stage, device, events), faults, stop).await;
 }
 
 /// Runs a Mercury module on a pseudo-terminal until `stop`.
@@ -35,17 +38,29 @@ pub async fn mercury(
     events: Events,
     stop: CancellationToken,
 ) {
-    serve(pty, Live::new(Module::new(settings), stage, device, events), stop).await;
+    let faults = stage.faults();
+    serve(pty, Live::new(Module::new(settings), stage, device, events), faults, stop).await;
 }
 
-async fn serve<L: Line, D: ReaderDevice + Strict>(mut line: L, mut live: Live<D>, stop: CancellationToken) {
+async fn serve<L: Line, D: ReaderDevice + Strict>(
+    mut line: L,
+    mut live: Live<D>,
+    mut faults: UnboundedReceiver<Fault>,
+    stop: CancellationToken,
+) {
     let mut octets = vec![0; 16 * 1024];
     loop {
+        line.set_baud(live.device.baud());
         // What it does without a client, nobody hears.
         while let Some(()) = tokio::select! {
             () = stop.cancelled() => return,
             () = line.opened() => None,
             () = live.stage.clock.sleep_until(live.device.next_deadline()) => Some(()),
+            Some(fault) = faults.recv() => {
+                live.suffer(&mut line, fault);
+                line.set_baud(live.device.baud());
+                Some(())
+            }
         } {
             live.step(|device, now, air, out| device.tick(now, air, out));
             live.out.clear();
@@ -53,6 +68,10 @@ async fn serve<L: Line, D: ReaderDevice + Strict>(mut line: L, mut live: Live<D>
         live.events.tell(Event::Client(Client::Connected));
         live.step(|device, now, _, out| device.connected(now, out));
         loop {
+            if live.out.is_empty() {
+                // What it had to say at the old speed is said.
+                line.set_baud(live.device.baud());
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 read = line.read(&mut octets) => match read {
@@ -65,6 +84,11 @@ async fn serve<L: Line, D: ReaderDevice + Strict>(mut line: L, mut live: Live<D>
                 },
                 () = live.stage.clock.sleep_until(live.device.next_deadline()) => {
                     live.step(|device, now, air, out| device.tick(now, air, out));
+                }
+                Some(fault) = faults.recv() => {
+                    if live.suffer(&mut line, fault) {
+                        break;
+                    }
                 }
             }
             if live.out.len() > UNREAD_MAX {
@@ -117,15 +141,36 @@ impl<D: ReaderDevice + Strict> Live<D> {
             self.events.tell(Event::Violation(violation));
         }
     }
+
+    /// Has a fault; whether the client's line is gone with it.
+    fn suffer(&mut self, line: &mut impl Line, fault: Fault) -> bool {
+        let suffered = self.device.suffer(&fault);
+        if suffered.is_ok() && matches!(fault, Fault::Restart | Fault::Unplug { .. }) {
+            // What it was about to say is never said.
+            self.out.clear();
+        }
+        let gone = match fault {
+            Fault::Unplug { for_ms } => line.unplug(std::time::Duration::from_millis(for_ms.into())),
+            Fault::Restart | Fault::TooHot(_) | Fault::Antenna { .. } => false,
+        };
+        self.events.tell(suffered.map_or_else(Event::Error, |()| Event::Fault(fault)));
+        gone
+    }
 }
 
-/// A device that minds what it is sent.
+/// A device that minds what it is sent, and may break.
 trait Strict: Send {
+    /// Has a fault from now on, or no longer; why not, if it can't.
+    fn suffer(&mut self, fault: &Fault) -> Result<(), String>;
     /// What was wrong since `told`, which becomes the count of all.
     fn violations_from(&self, told: &mut usize) -> Vec<String>;
 }
 
 impl Strict for Reader {
+    fn suffer(&mut self, fault: &Fault) -> Result<(), String> {
+        Err(format!("a fixed reader has no such fault: {fault:?}"))
+    }
+
     fn violations_from(&self, told: &mut usize) -> Vec<String> {
         let new = self.violations().get(*told..).unwrap_or_default();
         *told = self.violations().len();
@@ -134,6 +179,25 @@ impl Strict for Reader {
 }
 
 impl Strict for Module {
+    fn suffer(&mut self, fault: &Fault) -> Result<(), String> {
+        match *fault {
+            // Its power comes by the same line.
+            Fault::Restart | Fault::Unplug { .. } => self.power_cycle(),
+            Fault::TooHot(hot) => self.set_fault(hot.then_some(Status::TOO_HOT)),
+            Fault::Antenna { port, state } => {
+                let state = match state {
+                    AntennaState::On => module::Port::Good,
+                    AntennaState::Off => module::Port::Open,
+                    AntennaState::ReturnLoss => module::Port::Mismatched,
+                };
+                if !self.set_port(port, state) {
+                    return Err(format!("the module has no antenna port {port}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn violations_from(&self, told: &mut usize) -> Vec<String> {
         let violations = self.violations();
         let count = violations.count as usize;
@@ -160,7 +224,6 @@ mod tests {
     use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
     use tokio::net::TcpStream;
     use tokio::net::unix::pipe;
-    use tokio::sync::mpsc::UnboundedReceiver;
 
     const DEVICE: DeviceIx = DeviceIx(0);
 
@@ -281,6 +344,7 @@ mod tests {
             let to = pipe::Sender::from_owned_fd_unchecked(line);
             hear(&mut told, Client::Connected).await;
             let session = stowage_mercury::Client::new(stowage_mercury::Settings {
+                baud: 115_200,
                 region: stowage_mercury::Region::EUROPE_3,
                 read_power_cdbm: 2_700,
                 antennas: stowage_mercury::Antennas::new(&[1, 2]).expect("two antennas"),

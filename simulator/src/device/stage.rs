@@ -2,7 +2,7 @@
 
 use super::{Clock, Event, Events};
 use crate::world::{Course, Direction, SpotIx, World};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stowage_base::{Duration, Epc};
 use stowage_core::site::DeviceIx;
@@ -18,6 +18,8 @@ pub struct Stage {
     /// Its time.
     pub clock: Clock,
     world: Arc<Mutex<World>>,
+    /// Where a device that can have faults hears of them.
+    faulty: Arc<Mutex<Option<mpsc::UnboundedSender<Fault>>>>,
 }
 
 /// What may be done around one reader. As JSON: an object with one member.
@@ -44,6 +46,42 @@ pub enum StageCommand {
         /// Which.
         epc: Epc,
     },
+    /// Something goes wrong with the device itself, or is mended.
+    Fault(Fault),
+}
+
+/// What can go wrong with a UART module. As JSON: `"restart"`, or an object with one member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fault {
+    /// It loses its power for a moment.
+    Restart,
+    /// Its line, and with it its power, is pulled out, and put in again.
+    Unplug {
+        /// After how long.
+        for_ms: u32,
+    },
+    /// It is too hot, or no longer.
+    TooHot(bool),
+    /// What hangs at an antenna port from now on.
+    Antenna {
+        /// The port.
+        port: u8,
+        /// What hangs there.
+        state: AntennaState,
+    },
+}
+
+/// What hangs at an antenna port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AntennaState {
+    /// A good antenna.
+    On,
+    /// Nothing.
+    Off,
+    /// Something that sends the power back.
+    ReturnLoss,
 }
 
 /// Who goes where.
@@ -73,7 +111,14 @@ fn pause() -> u32 {
 impl Stage {
     /// A stage for `world`.
     pub fn new(clock: Clock, world: World) -> Self {
-        Self { clock, world: Arc::new(Mutex::new(world)) }
+        Self { clock, world: Arc::new(Mutex::new(world)), faulty: Arc::default() }
+    }
+
+    /// The faults that the device on this stage shall have.
+    pub(super) fn faults(&self) -> mpsc::UnboundedReceiver<Fault> {
+        let (give, faults) = mpsc::unbounded_channel();
+        *self.faulty.lock().unwrap_or_else(PoisonError::into_inner) = Some(give);
+        faults
     }
 
     /// The world. Not to be held over a wait.
@@ -125,6 +170,12 @@ impl Stage {
                 } else {
                     Event::Error(format!("there is no tag {epc}"))
                 });
+            }
+            StageCommand::Fault(fault) => {
+                let faulty = self.faulty.lock().unwrap_or_else(PoisonError::into_inner);
+                if faulty.as_ref().is_none_or(|device| device.send(fault).is_err()) {
+                    events.tell(Event::Error("only a UART module (mercury) can have faults".into()));
+                }
             }
         }
     }

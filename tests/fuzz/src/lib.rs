@@ -7,6 +7,7 @@
 mod gs1;
 mod link;
 mod llrp;
+mod mercury;
 mod modbus;
 mod smart_readers;
 mod steps;
@@ -29,6 +30,9 @@ pub const BODIES: &[(&str, Body)] = &[
     ("llrp-client", llrp::client),
     ("llrp-frame", llrp::frame),
     ("llrp-reader", llrp::reader),
+    ("mercury-client", mercury::client),
+    ("mercury-frame", mercury::frame),
+    ("mercury-module", mercury::module),
     ("modbus-client", modbus::client),
     ("modbus-frame", modbus::frame),
     ("modbus-server", modbus::server),

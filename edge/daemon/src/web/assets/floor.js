@@ -86,9 +86,9 @@ function renderDevice(device, at) {
   }
   const error = field(node, "last_error");
   put(error, stands ?? device.last_error ?? "no errors");
+  error.title = device.last_error ?? "";
   const warmth = device.temperature_c === null ? null : `${device.temperature_c} °C`;
   put(field(node, "note"), [warmth, device.note].filter((word) => word).join(", "));
-  error.title = device.last_error ?? "";
 }
 
 function renderDoubts() {
