@@ -1,6 +1,7 @@
 //! What tests with real parts share: the programs as processes, a plant that wires them up, and ways to ask and wait.
 
 pub mod http;
+pub mod link;
 pub mod plant;
 pub mod process;
 pub mod recorder;
@@ -10,6 +11,9 @@ use std::time::{Duration, Instant};
 
 /// How long anything may take that has no bound of its own: debug programs on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// What ends with the test at the latest.
+pub const FOR_EVER: Duration = Duration::from_secs(24 * 3_600);
 
 /// Between two looks at what is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

@@ -202,8 +202,17 @@ impl Plant {
     /// # Panics
     /// There is none, or it doesn't start.
     pub fn broker(&self) -> Program {
+        self.broker_with("")
+    }
+
+    /// [`broker`](Self::broker) with more lines of configuration.
+    ///
+    /// # Panics
+    /// As [`broker`](Self::broker).
+    pub fn broker_with(&self, more: &str) -> Program {
         let config = self.path("mosquitto.conf");
-        let listener = format!("listener {} 127.0.0.1\nallow_anonymous true\npersistence false\n", self.broker);
+        let port = self.broker;
+        let listener = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n{more}");
         fs::write(&config, listener).expect("the folder is ours");
         // Debian puts it where only the administrator's path leads.
         let known = ["mosquitto", "/usr/sbin/mosquitto"].into_iter();

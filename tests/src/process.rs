@@ -152,13 +152,6 @@ impl Program {
         self.child.id()
     }
 
-    /// Resident memory in KiB; 0 once it is gone.
-    pub fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-    }
-
     /// Ends it at once, without a warning.
     ///
     /// # Panics
@@ -202,6 +195,13 @@ impl Drop for Program {
             eprintln!("--- {} complained:\n{}", self.what, lock(&self.complaints));
         }
     }
+}
+
+/// Resident memory of a process in KiB; 0 once it is gone.
+pub fn resident_kib(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use stowage_tests::http::{request, timed};
 use stowage_tests::plant::free_port;
-use stowage_tests::process::{Program, binary, json_lines, run, text};
+use stowage_tests::process::{Program, binary, json_lines, resident_kib, run, text};
 use stowage_tests::within;
 use tempfile::TempDir;
 
@@ -96,7 +96,7 @@ fn it_works_stops_and_goes_on() {
     for kind in ["stock.received", "command.confirmed"] {
         assert!(!demo.stowage(&["facts", "--kind", kind]).is_empty(), "{kind}");
     }
-    let resident = program.resident_kib();
+    let resident = resident_kib(program.id());
     println!("resident: {resident} KiB");
     assert!((1..150 * 1024).contains(&resident), "{resident} KiB");
     let before = demo.stop(program);

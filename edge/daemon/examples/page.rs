@@ -41,7 +41,7 @@ async fn main() -> Outcomes {
     let (show, view) = watch::channel(Arc::new(floor.view()));
     let shared = Shared { view, facts, requests, data: data.path().into(), site };
     tokio::select! {
-        ended = serve(listener, shared, CancellationToken::new()) => Ok(ended?),
+        () = serve(listener, shared, CancellationToken::new()) => Ok(()),
         ended = run(floor, show, asked) => ended,
     }
 }

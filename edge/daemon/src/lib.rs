@@ -12,4 +12,5 @@ pub mod pipeline;
 pub mod runtime;
 mod serial;
 pub mod tls;
+mod vestibule;
 pub mod web;

@@ -123,7 +123,7 @@ impl Channel {
     /// Takes one octet; says what it completes.
     pub(crate) fn push(&mut self, octet: u8) -> Option<Incoming> {
         let Ok(content) = self.deframer.push(octet)? else {
-            self.counters.noise += 1;
+            count(&mut self.counters.noise);
             return None;
         };
         match content.split_first_chunk() {
@@ -138,14 +138,14 @@ impl Channel {
 
     /// Counts a message that this end does not know.
     pub(crate) fn unknown<T>(&mut self) -> Option<T> {
-        self.counters.unknown += 1;
+        count(&mut self.counters.unknown);
         None
     }
 
     fn open(&mut self, content: &[u8]) -> Option<Body> {
         let Some((header, rest)) = content.split_first_chunk::<HEADER_LEN>() else { return self.unknown() };
         let Some(session) = &mut self.session else {
-            self.counters.stale += 1;
+            count(&mut self.counters.stale);
             return None;
         };
         let [_, _, counter @ ..] = *header;
@@ -158,13 +158,13 @@ impl Channel {
             Some(body)
         });
         if opened.is_none() {
-            self.counters.forged += 1;
+            count(&mut self.counters.forged);
             session.strikes = session.strikes.saturating_add(1);
             return None;
         }
         session.strikes = 0;
         if counter <= session.heard {
-            self.counters.stale += 1;
+            count(&mut self.counters.stale);
             return None;
         }
         session.heard = counter;
@@ -179,6 +179,11 @@ impl Side {
             Self::Edge => Self::Scanner,
         }
     }
+}
+
+/// A counter stays at its greatest value rather than begin anew.
+fn count(counter: &mut u32) {
+    *counter = counter.saturating_add(1);
 }
 
 fn session_key(key: &EnrolmentKey, device: &str, scanner: &Random, edge: &Random) -> EnrolmentKey {

@@ -2,6 +2,7 @@
 
 use crate::adapt::scanner::{self as adapt, Catalogue, RETRY, Standing};
 use crate::runtime::{Clock, Port};
+use crate::vestibule::{Guest, Vestibule};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,14 +10,17 @@ use stowage_base::{Code, Intent, Timestamp};
 use stowage_core::input::DeviceEvent;
 use stowage_core::site::DeviceIx;
 use stowage_core::{Effect, Input, Site};
-use stowage_link::{Change, EdgeEnd, EdgeSink, EnrolmentKey, Feed, Progress, Why};
+use stowage_link::{Change, Counters, EdgeEnd, EdgeSink, EnrolmentKey, Feed, Progress, Why};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Connections at once, strangers included.
-const CONNECTIONS_MAX: usize = 256;
+/// Connections at once that have yet to prove whose they are.
+const STRANGERS_MAX: usize = 128;
+
+/// How often the log tells of strangers.
+const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Octets that may wait for a scanner that doesn't read: past it the connection is closed.
 const OUT_MAX: usize = 1 << 18;
@@ -26,6 +30,36 @@ pub(super) struct Scanners {
     by_code: BTreeMap<Code, Arc<Enrolled>>,
     catalogue: Catalogue,
     tasks_epoch: u32,
+    vestibule: Arc<Vestibule>,
+    strangers: Mutex<Strangers>,
+}
+
+/// What came of connections that no enrolled scanner is behind, since the log has told of it.
+#[derive(Debug, Default)]
+struct Strangers {
+    /// Frames that make no sense.
+    damaged: u64,
+    /// Sealed frames before a hello.
+    early: u64,
+    /// Hellos of scanners that aren't enrolled.
+    unenrolled: u64,
+    /// The last of these.
+    name: Code,
+    /// Connections that had to make room for newer ones.
+    turned_away: u64,
+}
+
+impl Strangers {
+    fn tell(&self) {
+        let Self { damaged, early, unenrolled, name, turned_away } = self;
+        if damaged + early + unenrolled + turned_away == 0 {
+            return;
+        }
+        tracing::warn!(damaged, early, unenrolled, turned_away, "strangers at the scanners' port");
+        if *unenrolled > 0 {
+            tracing::warn!(%name, "a scanner that is not enrolled: if it is yours, add it to edge.toml");
+        }
+    }
 }
 
 /// One scanner.
@@ -71,7 +105,14 @@ impl Scanners {
             by_code: keys.into_iter().map(enrolled).collect(),
             catalogue: Catalogue::of(site),
             tasks_epoch: boot.max(1),
+            vestibule: Vestibule::new(STRANGERS_MAX),
+            strangers: Mutex::default(),
         }
+    }
+
+    fn strangers(&self) -> MutexGuard<'_, Strangers> {
+        // Counters only.
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The scanner that is device `ix`.
@@ -81,25 +122,27 @@ impl Scanners {
 
     /// Accepts connections until told to stop.
     pub(super) async fn serve(self: Arc<Self>, listener: TcpListener, clock: Arc<Clock>, stop: CancellationToken) {
-        let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+        let mut tell = tokio::time::interval(TELL_EVERY);
         loop {
             let accepted = tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.strangers().tell(),
+                _ = tell.tick() => {
+                    std::mem::take(&mut *self.strangers()).tell();
+                    continue;
+                }
                 accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-                        tracing::warn!(%peer, "no room for another scanner's connection");
-                        continue;
-                    };
-                    let connection =
-                        Connection { scanners: Arc::clone(&self), clock: Arc::clone(&clock), stop: stop.child_token() };
+                    let (guest, pushed_out) = self.vestibule.enter(&stop);
+                    if pushed_out {
+                        self.strangers().turned_away += 1;
+                    }
+                    let connection = Connection { scanners: Arc::clone(&self), clock: Arc::clone(&clock), guest };
                     tokio::spawn(async move {
                         if let Err(error) = connection.run(stream).await {
                             tracing::debug!(%peer, %error, "a scanner's connection ended");
                         }
-                        drop(permit);
                     });
                 }
                 Err(error) => {
@@ -116,13 +159,15 @@ impl Scanners {
 struct Connection {
     scanners: Arc<Scanners>,
     clock: Arc<Clock>,
-    stop: CancellationToken,
+    guest: Guest,
 }
 
 struct Sink<'a> {
     connection: &'a Connection,
     to_us: &'a mpsc::UnboundedSender<Effect>,
     scanner: &'a mut Option<Arc<Enrolled>>,
+    /// Who the last hello named, proved or not.
+    named: &'a mut Option<Arc<Enrolled>>,
     out: &'a mut Vec<u8>,
     /// Intents that the engine has no room for.
     refused: &'a mut Vec<u32>,
@@ -136,6 +181,28 @@ impl Sink<'_> {
             self.refused.push(seq);
         }
     }
+
+    /// Counts what made no sense: for the scanner that it says it is, or among the strangers'.
+    fn count(&mut self, before: Counters, after: Counters) {
+        let grown = |of: fn(&Counters) -> u32| u64::from(of(&after).saturating_sub(of(&before)));
+        let damaged = grown(|of| of.noise) + grown(|of| of.unknown);
+        let forged = grown(|of| of.forged);
+        let Some(named) = self.named else {
+            let early = grown(|of| of.stale);
+            if damaged + early > 0 {
+                let mut strangers = self.connection.scanners.strangers();
+                (strangers.damaged, strangers.early) = (strangers.damaged + damaged, strangers.early + early);
+            }
+            return;
+        };
+        let tell = |count, what: &str| named.port.tell(DeviceEvent::Malformed { count, what: what.into() });
+        if damaged > 0 {
+            tell(damaged, "damaged or unknown frames");
+        }
+        if forged > 0 {
+            tell(forged, "frames that its key doesn't open: a stranger's, or enrol it anew");
+        }
+    }
 }
 
 impl EdgeSink for Sink<'_> {
@@ -144,21 +211,25 @@ impl EdgeSink for Sink<'_> {
     }
 
     fn key(&mut self, device: &Code) -> Option<EnrolmentKey> {
-        let known = self.connection.scanners.by_code.get(device);
-        if known.is_none() {
-            tracing::warn!(%device, "a scanner that is not enrolled: add it to edge.toml");
-        }
-        known.map(|scanner| scanner.key)
+        let Some(known) = self.connection.scanners.by_code.get(device) else {
+            let mut strangers = self.connection.scanners.strangers();
+            strangers.unenrolled += 1;
+            strangers.name.clone_from(device);
+            return None;
+        };
+        *self.named = Some(Arc::clone(known));
+        Some(known.key)
     }
 
     fn up(&mut self, device: &Code) -> Progress {
         let Some(scanner) = self.connection.scanners.by_code.get(device) else { return Progress::default() };
         let mut state = scanner.state();
-        if let Some((older, _)) = state.connection.replace((self.connection.stop.clone(), self.to_us.clone())) {
+        if let Some((older, _)) = state.connection.replace((self.connection.guest.out.clone(), self.to_us.clone())) {
             older.cancel();
         }
         let progress = state.standing.up();
         drop(state);
+        self.connection.guest.known();
         scanner.port.tell(DeviceEvent::Up);
         *self.scanner = Some(Arc::clone(scanner));
         progress
@@ -220,7 +291,7 @@ impl Connection {
         let (mut from, mut to) = stream.into_split();
         let (to_us, mut effects) = mpsc::unbounded_channel();
         let mut end = EdgeEnd::new();
-        let (mut scanner, mut out, mut refused) = (None, Vec::new(), Vec::new());
+        let (mut scanner, mut named, mut out, mut refused) = (None, None, Vec::new(), Vec::new());
         let mut buffer = vec![0; 4_096];
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| io::Error::other(format!("no randomness: {error}")))?;
@@ -229,7 +300,7 @@ impl Connection {
             let deadline = end.next_deadline();
             let now;
             let step: Step = tokio::select! {
-                () = self.stop.cancelled() => break Ok(()),
+                () = self.guest.out.cancelled() => break Ok(()),
                 n = from.read(&mut buffer) => {
                     now = self.clock.now();
                     match n {
@@ -255,25 +326,33 @@ impl Connection {
                     Step::Tick
                 }
             };
-            let mut sink =
-                Sink { connection: self, to_us: &to_us, scanner: &mut scanner, out: &mut out, refused: &mut refused };
+            let mut sink = Sink {
+                connection: self,
+                to_us: &to_us,
+                scanner: &mut scanner,
+                named: &mut named,
+                out: &mut out,
+                refused: &mut refused,
+            };
             apply(step, now, &mut end, &buffer, &mut sink);
-            if let Some(first) = refused.drain(..).min()
-                && let Some(scanner) = &scanner
+            if let Some(first) = sink.refused.drain(..).min()
+                && let Some(scanner) = sink.scanner
             {
                 scanner.state().standing.refused(first);
-                let mut none = Vec::new();
-                let mut scanner = Some(Arc::clone(scanner));
-                let mut sink =
-                    Sink { connection: self, to_us: &to_us, scanner: &mut scanner, out: &mut out, refused: &mut none };
                 end.refuse(first, RETRY, &mut sink);
             }
             if end.over().is_some() || out.len() > OUT_MAX {
                 break Ok(());
             }
         };
-        let mut sink =
-            Sink { connection: self, to_us: &to_us, scanner: &mut scanner, out: &mut out, refused: &mut refused };
+        let mut sink = Sink {
+            connection: self,
+            to_us: &to_us,
+            scanner: &mut scanner,
+            named: &mut named,
+            out: &mut out,
+            refused: &mut refused,
+        };
         end.disconnected(&mut sink);
         ended
     }
@@ -290,17 +369,7 @@ fn apply(step: Step, now: Timestamp, end: &mut EdgeEnd, buffer: &[u8], sink: &mu
         Step::Received(n) => {
             let before = end.counters();
             end.receive(now, &buffer[..n], sink);
-            let after = end.counters();
-            let count = |counters: &stowage_link::Counters| {
-                u64::from(counters.noise) + u64::from(counters.forged) + u64::from(counters.unknown)
-            };
-            let bad = count(&after) - count(&before);
-            if let Some(scanner) = sink.scanner
-                && bad > 0
-            {
-                let what = "frames that are damaged, forged or unknown".into();
-                scanner.port.tell(DeviceEvent::Malformed { count: bad, what });
-            }
+            sink.count(before, end.counters());
         }
         Step::Effect(Effect::Answer { seq, verdict, .. }) => end.answer(seq, &verdict, sink),
         Step::Effect(Effect::Refuse { seq, .. }) => end.refuse(seq, RETRY, sink),

@@ -140,11 +140,7 @@ pub async fn run(edge: Edge, stop: CancellationToken, running: impl FnOnce(Runni
     tasks.spawn(keep_time(Arc::clone(&clock), stop.clone()));
     let shared = web::Shared { view: picture, facts, requests, data: edge.data.clone(), site };
     running(addresses);
-    let served = web::serve(page, shared, stop.clone()).await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the page has failed");
-        stop.cancel();
-    }
+    web::serve(page, shared, stop.clone()).await;
     // Requests that clients left unfinished are still open, and could ask for ever.
     asking.abort();
     tasks.close();

@@ -5,9 +5,13 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use std::time::Duration;
 
 /// Most octets in a request's body.
 pub(super) const BODY_MAX: usize = 64 * 1024;
+
+/// How long a request may take once its head is here: its body, the engine's answer, a look into the journal.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 const HEADERS: [(HeaderName, &str); 6] = [
     (
@@ -22,11 +26,15 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Refuses what another site's page sends, and adds the headers to every answer.
+/// Refuses what another site's page sends and what takes too long, and adds the headers to every answer.
 pub(super) async fn guard(request: Request, next: Next) -> Response {
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let mut response = if safe || from_here(request.headers()) {
-        next.run(request).await
+        let late = |_| {
+            let detail = format!("the request wasn't done within {} s", ANSWER_WITHIN.as_secs());
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "Too late", detail).into_response()
+        };
+        tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await.unwrap_or_else(late)
     } else {
         Problem::new(StatusCode::FORBIDDEN, "Forbidden", "requests from another site's pages are refused")
             .into_response()

@@ -15,21 +15,42 @@ mod pages;
 mod problem;
 pub mod words;
 
+use crate::vestibule::{Guest, Vestibule};
 use axum::Router;
-use std::future::IntoFuture;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use problem::Problem;
+use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use stowage_base::Code;
 use stowage_core::Site;
 use stowage_core::input::Reply;
 use stowage_core::view::View;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// How long open connections may still finish what they do once the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long a client may take to say what it wants, and may say nothing between two requests.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// Connections at once that have yet to say what they want; past it the newest push out the oldest.
+const SILENT_MAX: usize = 128;
+
+/// Connections at once that have said what they want, event streams included; past it they are told to come again.
+const SEATS: usize = 256;
+
+/// Pause when no connection can be accepted: out of descriptors, mostly, which passes.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
 /// What the pages share with the rest of the daemon.
 #[derive(Clone)]
@@ -111,16 +132,60 @@ struct App {
 }
 
 /// Serves pages and interface on `listener` until `stop`.
-///
-/// # Errors
-/// The listener failed.
-pub async fn serve(listener: TcpListener, shared: Shared, stop: CancellationToken) -> std::io::Result<()> {
-    let app = router(shared, stop.clone());
-    let server = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+pub async fn serve(listener: TcpListener, shared: Shared, stop: CancellationToken) {
+    let app = TowerToHyperService::new(router(shared, stop.clone()));
+    let (vestibule, seats) = (Vestibule::new(SILENT_MAX), Arc::new(Semaphore::new(SEATS)));
+    let open = GracefulShutdown::new();
+    // Nobody is pushed out by the end: that lets requests under way finish.
+    let never = CancellationToken::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (guest, _) = vestibule.enter(&never);
+                tokio::spawn(talk(stream, app.clone(), guest, Arc::clone(&seats), open.watcher()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection to the page");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+    // A client that never finishes its request doesn't keep the daemon alive.
+    let _ = tokio::time::timeout(FAREWELL, open.shutdown()).await;
+}
+
+/// One connection, to its end.
+async fn talk(stream: TcpStream, app: TowerToHyperService<Router>, guest: Guest, seats: Arc<Semaphore>, open: Watcher) {
+    let (out, seat) = (guest.out.clone(), OnceLock::new());
+    let answer = service_fn(|request| {
+        let seated = seat.get_or_init(|| Arc::clone(&seats).try_acquire_owned().ok()).is_some();
+        if seated {
+            guest.known();
+        }
+        let answer = seated.then(|| app.call(request));
+        async move {
+            let Some(answer) = answer else {
+                let detail = format!("{SEATS} connections are open, which is the most: ask again");
+                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Busy", detail);
+                let mut response = problem.into_response();
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                return Ok::<_, Infallible>(response);
+            };
+            answer.await
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .serve_connection(TokioIo::new(stream), answer);
     tokio::select! {
-        ended = server.into_future() => ended,
-        // A client that never finishes its request doesn't keep the daemon alive.
-        () = async { stop.cancelled().await; tokio::time::sleep(FAREWELL).await } => Ok(()),
+        // How a client's connection ends is its own affair.
+        _ = open.watch(connection) => {}
+        () = out.cancelled() => {}
     }
 }
 
