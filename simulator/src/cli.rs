@@ -638,12 +638,26 @@ fn print(mut told: mpsc::UnboundedReceiver<Told>) {
     }
 }
 
+/// Ctrl-C, SIGTERM and a terminal that is closed.
 async fn stop_on_signal(stop: CancellationToken) {
-    if let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        stop.cancel();
+    let listen = || {
+        let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+        let hangup = if hangups_are_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+        io::Result::Ok((interrupt?, terminate?, hangup))
+    };
+    let Ok((mut interrupt, mut terminate, mut hangup)) = listen() else { return };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        Some(_) = async { hangup.as_mut()?.recv().await } => {}
     }
+    stop.cancel();
+}
+
+/// Whether whoever started us, such as `nohup`, wants us to outlive the terminal.
+fn hangups_are_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    // SIGHUP is 1, the lowest bit.
+    mask.is_some_and(|mask| mask & 1 == 1)
 }

@@ -1,5 +1,6 @@
 //! A wire in the middle: passes octets on between the edge and a device, and slips in what nobody sent.
 
+use crate::{FOR_EVER, within};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, symlink};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -14,7 +15,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 /// How often a quiet wire looks for something to slip in.
 const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
@@ -148,6 +148,12 @@ fn wait(fd: &impl AsFd) -> bool {
     poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&LOOK_EVERY)).is_ok_and(|ready| ready > 0)
 }
 
+/// Whether nobody has the other end of a terminal open.
+fn hung_up(fd: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|_| fds[0].revents().contains(PollFlags::HUP))
+}
+
 /// Passes on both ways until one of the ends is closed, or the connection is cut.
 fn join(shared: &Arc<Shared>, client: File, server: File, borders: Borders, ends: bool) {
     let clone = |file: &File| file.try_clone().expect("a file can be cloned");
@@ -174,7 +180,7 @@ fn pass(shared: &Shared, mut from: File, mut to: File, side: Side, borders: Bord
                 }
                 Ok(_) | Err(_) if ends => break,
                 // Nobody has the other end open now.
-                Ok(_) | Err(_) => std::thread::sleep(Duration::from_millis(10)),
+                Ok(_) | Err(_) => within(FOR_EVER, "the other end", || (over() || !hung_up(&from)).then_some(())),
             }
         }
         let mut inject = lock(&shared.inject[side as usize]);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use stowage_core::commit::Chain;
 use stowage_tests::http::timed;
 use stowage_tests::plant::{Handheld, Plant};
-use stowage_tests::process::{binary, json_lines, run, text};
+use stowage_tests::process::text;
 
 /// The edge doesn't start: it exits with 1, and standard error says each of `words`. Returns what it said.
 fn refuses(plant: &Plant, words: &[&str]) -> String {
@@ -167,37 +167,4 @@ fn it_stops_within_three_seconds_when_asked_to() {
         assert!(status.success() && took < Duration::from_secs(3), "{signal:?}: {status} after {took:?}");
         plant.verify();
     }
-}
-
-#[test]
-fn decode_prints_what_people_script_against() {
-    let decode = |args: &[&str], input: &str| {
-        let output = run(binary("stowage"), &[&["decode"], args].concat(), input.as_bytes());
-        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
-        json_lines(&output.stdout)
-    };
-    assert_eq!(
-        decode(&["epc"], "3066C4409047E140075BCD15\nE2\n"),
-        [
-            json!({
-                "input": "3066C4409047E140075BCD15",
-                "scheme": "sgtin-96",
-                "tag_uri": "urn:epc:tag:sgtin-96:3.95060001343.05.123456789",
-                "pure_uri": "urn:epc:id:sgtin:95060001343.05.123456789",
-                "element_string": "(01)09506000134352(21)123456789",
-                "digital_link": "https://id.gs1.org/01/09506000134352/21/123456789",
-                "filter": 3,
-                "ais": [["01", "09506000134352"], ["21", "123456789"]],
-            }),
-            decode(&["epc"], "E2\n")[0].clone(),
-        ]
-    );
-    assert!(decode(&["epc"], "E2\n")[0]["error"]["reason"].is_string());
-    // KEEPALIVE of LLRP 1.0.1, and one whose length is cut short.
-    let llrp = decode(&["llrp", "--hex"], "043E0000000A00000007\n043E0000000900000007\n");
-    assert_eq!(llrp[0], json!({"type": 62, "name": "KEEPALIVE", "id": 7, "version": 1, "body": {}, "reencodes": true}));
-    assert!(llrp[1]["error"]["expectation"].is_string(), "{}", llrp[1]);
-    let mercury = decode(&["mercury", "--dir", "to"], "FF00031D0C\nFF00031D0D\n");
-    assert_eq!(mercury[0], json!({"dir": "to", "opcode": 3, "status": null, "data": "", "tags": []}));
-    assert!(mercury[1]["error"]["reason"].is_string(), "{}", mercury[1]);
 }

@@ -1,6 +1,6 @@
-//! `stowage decode` against the independent vectors: every line has the right answer.
+//! `stowage decode`: its answers to the independent vectors, and their form, which people script against.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use stowage_tests::process::{binary, json_lines, run, text};
@@ -124,4 +124,29 @@ fn messages_of_smart_readers_are_decoded_as_the_vectors_say() {
         }
         println!("{} messages of {vendor} agree", vectors.len());
     }
+}
+
+#[test]
+fn decode_prints_what_people_script_against() {
+    assert_eq!(
+        decode(&["epc"], &["3066C4409047E140075BCD15"]),
+        [json!({
+            "input": "3066C4409047E140075BCD15",
+            "scheme": "sgtin-96",
+            "tag_uri": "urn:epc:tag:sgtin-96:3.95060001343.05.123456789",
+            "pure_uri": "urn:epc:id:sgtin:95060001343.05.123456789",
+            "element_string": "(01)09506000134352(21)123456789",
+            "digital_link": "https://id.gs1.org/01/09506000134352/21/123456789",
+            "filter": 3,
+            "ais": [["01", "09506000134352"], ["21", "123456789"]],
+        }),]
+    );
+    assert!(decode(&["epc"], &["E2"])[0]["error"]["reason"].is_string());
+    // KEEPALIVE of LLRP 1.0.1, and one whose length is cut short.
+    let llrp = decode(&["llrp", "--hex"], &["043E0000000A00000007", "043E0000000900000007"]);
+    assert_eq!(llrp[0], json!({"type": 62, "name": "KEEPALIVE", "id": 7, "version": 1, "body": {}, "reencodes": true}));
+    assert!(llrp[1]["error"]["expectation"].is_string(), "{}", llrp[1]);
+    let mercury = decode(&["mercury", "--dir", "to"], &["FF00031D0C", "FF00031D0D"]);
+    assert_eq!(mercury[0], json!({"dir": "to", "opcode": 3, "status": null, "data": "", "tags": []}));
+    assert!(mercury[1]["error"]["reason"].is_string(), "{}", mercury[1]);
 }

@@ -8,11 +8,11 @@ use stowage_tests::goods::{LAMP, MUG};
 use stowage_tests::plant::{Plant, free_port};
 use stowage_tests::process::{Program, run, text};
 use stowage_tests::relay::{Borders, Relay, Side};
-use stowage_tests::sgtin96;
+use stowage_tests::{sgtin96, until};
 
-/// Inventories for four seconds, a report each second, and prints each tag as a JSON line.
+/// Inventories, a report each second, until it is told to end, and prints each tag as a JSON line.
 const SLLURP: &str = r#"
-import json, sys, time
+import json, sys
 from sllurp.llrp import LLRPReaderClient, LLRPReaderConfig
 config = LLRPReaderConfig({
     "antennas": [1, 2], "session": 0, "tag_population": 8, "duration": 1.0,
@@ -32,7 +32,7 @@ def told(reader, tags):
 reader = LLRPReaderClient("127.0.0.1", int(sys.argv[1]), config)
 reader.add_tag_report_callback(told)
 reader.connect()
-time.sleep(4)
+sys.stdin.readline()
 reader.disconnect(5)
 print(json.dumps({"done": True}), flush=True)
 "#;
@@ -51,7 +51,14 @@ fn sllurp_inventories_the_simulated_reader() {
         reader.tell(&json!({"place": {"epc": epc, "antenna": antenna, "distance_mm": 900 + 100 * at}}));
         reader.hear("placed", |placed| placed["epc"] == epc.as_str());
     }
-    let sllurp = Program::start("sllurp", &python, &["-c", SLLURP, &plant.reader.to_string()]);
+    let mut sllurp = Program::start("sllurp", &python, &["-c", SLLURP, &plant.reader.to_string()]);
+    for epc in &near {
+        // Each more than once: the inventory goes on.
+        until(&format!("two reports of {epc}"), || {
+            (sllurp.told("tag").iter().filter(|tag| tag["epc"] == epc.as_str()).count() > 1).then_some(())
+        });
+    }
+    sllurp.tell(&json!("end"));
     sllurp.hear("done", |_| true);
     let tags = sllurp.told("tag");
     let mut heard: Vec<_> = tags.iter().filter_map(|tag| tag["epc"].as_str()).collect();

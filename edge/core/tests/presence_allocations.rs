@@ -1,40 +1,14 @@
 //! Reads and visits allocate nothing once the tables have their size.
-#![allow(unsafe_code, reason = "a counting global allocator can't be written without")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../../tests/include/allocations.rs"]
+mod allocations;
+
+use allocations::allocations;
 use stowage_base::{Epc, TagRead, Timestamp, Visit, code};
 use stowage_core::presence::Presence;
 use stowage_core::site::{
     DeviceIx, Portal, PortalIx, PresenceSettings, ReadPoint, ReadPointIx, Site, Zone, ZoneIx, ZoneKind,
 };
-
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Counts the allocations of each thread.
-struct Counting;
-
-// SAFETY: passes all on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.with(|count| count.set(count.get() + 1));
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        COUNT.with(|count| count.set(count.get() + 1));
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const TAGS: u32 = 2_000;
 
@@ -92,9 +66,9 @@ fn reads_and_visits_allocate_nothing_in_steady_state() {
     (0..2_000).for_each(|n| visit(&mut presence, n, &mut out));
     let first = presence.counters();
     assert!(first.passes > 0 && out.len() == TAGS as usize / 2, "warm: every tag has its zone");
-    let before = COUNT.with(Cell::get);
+    let before = allocations();
     (2_000..3_000).for_each(|n| visit(&mut presence, n, &mut out));
-    assert_eq!(COUNT.with(Cell::get) - before, 0);
+    assert_eq!(allocations() - before, 0);
     assert_eq!(presence.counters().reads - first.reads, 100_000);
     assert_eq!(presence.counters().visits - first.visits, 1_000);
 }
@@ -111,8 +85,8 @@ fn a_flood_of_new_codes_allocates_nothing_once_full() {
         }
     };
     flood(0, 2 * TAGS);
-    let before = COUNT.with(Cell::get);
+    let before = allocations();
     flood(2 * TAGS, 100_000);
-    assert_eq!(COUNT.with(Cell::get) - before, 0);
+    assert_eq!(allocations() - before, 0);
     assert_eq!(presence.counters().tags, TAGS);
 }

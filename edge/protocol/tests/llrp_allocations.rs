@@ -1,42 +1,14 @@
 //! The path of a read allocates nothing: counted, over thousands of reports.
 
-#![allow(unsafe_code, reason = "the counting allocator has to implement GlobalAlloc")]
+#[path = "../../../tests/include/allocations.rs"]
+mod allocations;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use allocations::allocations;
 use stowage_base::{
     Air, Duration, Epc, ReaderDevice, ReaderEvent, ReaderSession, ReaderSink, TagRead, Timestamp, Visit,
 };
 use stowage_protocol::llrp::client::{AntennaSettings, Client, Settings};
 use stowage_protocol::llrp::reader::{Profile, Reader};
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it came; counting touches a thread's own cell, which needs no
-// allocation itself.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's contract is the system's.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: as above.
-        unsafe { System.realloc(old, layout, size) }
-    }
-    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(old, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// Fifty tags, each heard once by every antenna.
 struct Crowd;
@@ -99,13 +71,13 @@ fn reports_visits_and_keepalives_allocate_nothing_after_a_warm_up() {
             warm = (sink.reads, sink.visits);
         }
         // Chunks that cut messages at ever other places.
-        let before = ALLOCATIONS.with(Cell::get);
+        let before = allocations();
         for chunk in wire.chunks(1_448 - turn) {
             client.receive(now, chunk, &mut sink);
         }
         client.tick(now, &mut sink);
         if turn >= 100 {
-            counted += ALLOCATIONS.with(Cell::get) - before;
+            counted += allocations() - before;
         }
         wire.clear();
         reader.receive(now, &sink.out, &mut Crowd, &mut |octets| wire.extend_from_slice(octets));

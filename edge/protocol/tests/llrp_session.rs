@@ -1,5 +1,9 @@
 //! Both ends of LLRP against each other, on one clock: no socket, no waiting.
 
+#[path = "../../../tests/include/heard.rs"]
+mod heard;
+
+use heard::Heard;
 use proptest::prelude::*;
 use stowage_base::{
     Air, Duration, Epc, ReaderDevice, ReaderEvent, ReaderSession, ReaderSink, TagRead, Timestamp, Visit,
@@ -8,30 +12,6 @@ use stowage_protocol::llrp::client::{AntennaSettings, Client, Settings, Settings
 use stowage_protocol::llrp::frame::Inbox;
 use stowage_protocol::llrp::reader::{Profile, Reader};
 use stowage_protocol::llrp::tree::{self, Tree};
-
-/// What the client made of what it received.
-#[derive(Default)]
-struct Seen {
-    out: Vec<u8>,
-    reads: Vec<TagRead>,
-    visits: Vec<Visit>,
-    events: Vec<ReaderEvent>,
-}
-
-impl ReaderSink for Seen {
-    fn send(&mut self, octets: &[u8]) {
-        self.out.extend_from_slice(octets);
-    }
-    fn read(&mut self, read: &TagRead) {
-        self.reads.push(*read);
-    }
-    fn visit(&mut self, visit: &Visit) {
-        self.visits.push(*visit);
-    }
-    fn event(&mut self, event: ReaderEvent) {
-        self.events.push(event);
-    }
-}
 
 /// Tags that answer each 20 ms to the antennas that they are listed with.
 struct Tags(Vec<(u16, Epc)>);
@@ -82,7 +62,7 @@ struct Pair {
     now: Timestamp,
     client: Client,
     reader: Reader,
-    seen: Seen,
+    seen: Heard,
     air: Tags,
     to_client: Vec<u8>,
     /// Everything that either sent, for a look at its form.
@@ -100,7 +80,7 @@ impl Pair {
             now: Timestamp::from_micros(1_700_000_000_000_000),
             client: Client::new(settings).expect("settings"),
             reader: Reader::new(profile),
-            seen: Seen::default(),
+            seen: Heard::default(),
             air: Tags(tags),
             to_client: Vec::new(),
             sent: Vec::new(),
@@ -242,7 +222,7 @@ fn a_reader_without_its_keepalives_answered_drops_the_client_and_takes_it_back()
     pair.run(ms(5_000));
     assert!(pair.reader.is_active(), "it goes on alone");
 
-    (pair.deaf, pair.seen) = (false, Seen::default());
+    (pair.deaf, pair.seen) = (false, Heard::default());
     pair.connect();
     pair.run(ms(2_000));
     assert_eq!(pair.seen.events, [ReaderEvent::Up]);
@@ -277,7 +257,7 @@ fn an_antenna_that_is_gone_makes_empty_visits_unhealthy() {
     pair.client.close(&mut pair.seen);
     pair.deliver();
     assert!(pair.closed);
-    pair.seen = Seen::default();
+    pair.seen = Heard::default();
     pair.connect();
     assert_eq!(pair.seen.events, [ReaderEvent::Antenna { port: 2, connected: false }, ReaderEvent::Up]);
 }
@@ -328,7 +308,7 @@ fn a_reader_that_refuses_or_keeps_silent_is_given_up_with_the_reason() {
     };
     let now = Timestamp::from_micros(1_700_000_000_000_000);
     let down_after = |octets: &[u8], wait: Duration| {
-        let (mut client, mut seen) = (Client::new(settings(&[1])).expect("settings"), Seen::default());
+        let (mut client, mut seen) = (Client::new(settings(&[1])).expect("settings"), Heard::default());
         client.connected(now, &mut seen);
         client.receive(now, octets, &mut seen);
         client.tick(now + wait, &mut seen);
@@ -345,7 +325,7 @@ fn a_reader_that_refuses_or_keeps_silent_is_given_up_with_the_reason() {
 #[test]
 fn a_second_client_is_told_that_the_reader_is_busy() {
     let pair = Pair::up(settings(&[1]), Profile::fcc(1), vec![]);
-    let (mut second, mut seen) = (Client::new(settings(&[1])).expect("settings"), Seen::default());
+    let (mut second, mut seen) = (Client::new(settings(&[1])).expect("settings"), Heard::default());
     second.connected(pair.now, &mut seen);
     second.receive(pair.now, &pair.reader.busy(pair.now), &mut seen);
     assert_eq!(seen.events, [ReaderEvent::Down("the reader has another client")]);

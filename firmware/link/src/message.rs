@@ -23,8 +23,7 @@ pub(crate) enum Greeting {
 }
 
 /// Sent by the scanner, sealed.
-// Without a heap nothing can be boxed, and one lives at a time.
-#[allow(clippy::large_enum_variant)]
+#[allow(clippy::large_enum_variant, reason = "without a heap nothing can be boxed, and one lives at a time")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToEdge {
     /// Where the scanner stands; first under the new key, repeated until the edge says [`ToScanner::Resume`].

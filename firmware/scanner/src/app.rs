@@ -82,7 +82,7 @@ pub enum Event<'a> {
 
 /// What the scanner's rest is to do, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant)] // without a heap nothing can be boxed
+#[allow(clippy::large_enum_variant, reason = "without a heap nothing can be boxed")]
 pub enum Action {
     /// Keep this; then say [`Event::Durable`].
     Store(Intent),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// A TCP port can't be listened on.
-    #[error("{what} can't listen on {address}: {}", listen_mend(.error, address))]
+    #[error("{what} can't listen on {address}: {error}: {}", listen_mend(.error))]
     Listen {
         /// Who wants to listen.
         what: &'static str,
@@ -57,15 +57,11 @@ pub enum DeviceError {
     },
 }
 
-fn listen_mend(error: &io::Error, address: &SocketAddr) -> String {
+fn listen_mend(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("port {} is taken by another program; stop that one, or give another port", address.port())
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!("port {} needs more rights; give a port from 1024 on", address.port())
-        }
-        io::ErrorKind::AddrNotAvailable => format!("{} is no address of this machine; give one that is", address.ip()),
-        _ => error.to_string(),
+        io::ErrorKind::AddrInUse => "another program uses it: stop that one, or give another port".to_owned(),
+        io::ErrorKind::PermissionDenied => "give a port above 1023".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address: give one of its own".to_owned(),
+        _ => "give another address".to_owned(),
     }
 }

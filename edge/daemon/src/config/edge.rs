@@ -138,7 +138,7 @@ impl Written {
 pub(super) fn read(mut root: Section<'_>) -> Written {
     let file = root.file;
     root.require(&[("site", "the path of site.toml, relative to this file")]);
-    let beside = |path: &str| file.path.parent().unwrap_or(&file.path).join(path);
+    let beside = |path: &str| file.beside(path);
     let data = root.text("data").map_or_else(|| ".stowage".into(), |data| data.value);
     let site = root.text("site").map(|site| beside(&site.value));
     let listen = root.address("listen", "127.0.0.1:8080");

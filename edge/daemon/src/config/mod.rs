@@ -114,10 +114,14 @@ impl Kind {
 pub fn check(paths: &[PathBuf]) -> Report {
     let any = [Kind::Edge, Kind::Site, Kind::Scenario];
     let loads: Vec<Vec<Checked>> = paths.iter().map(|path| load(path, &any).1).collect();
-    let same = |a: &Path, b: &Path| a == b || a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b));
     let named = |path: &Path| loads.iter().flat_map(|load| load.iter().skip(1)).any(|other| same(&other.file, path));
     let wanted = loads.iter().filter(|load| !named(&load[0].file));
     Report(wanted.flatten().cloned().collect())
+}
+
+/// Whether two paths name the same file, which is there.
+fn same(a: &Path, b: &Path) -> bool {
+    a == b || a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
 }
 
 /// What a file came to, where it has no fault.

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::{Range, RangeInclusive};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use stowage_base::{Code, code};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, de::DeArray};
@@ -64,6 +64,21 @@ impl File {
                 file
             }
         }
+    }
+
+    /// The path that the file gives as `path`, without needless detours.
+    pub(super) fn beside(&self, path: &str) -> PathBuf {
+        let path = self.path.parent().unwrap_or(&self.path).join(path);
+        let mut short = PathBuf::new();
+        for part in path.components() {
+            match (part, short.components().next_back()) {
+                (Component::ParentDir, Some(Component::Normal(_))) => drop(short.pop()),
+                (Component::CurDir, _) => {}
+                _ => short.push(part),
+            }
+        }
+        // Behind a link to a folder, .. leads elsewhere.
+        if super::same(&short, &path) { short } else { path }
     }
 
     /// The whole file as a section. `None`: the file can't be read, or its syntax is broken.

@@ -118,7 +118,7 @@ pub(super) fn read(mut root: Section<'_>) -> Written {
     let stem = || file.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let written = Written {
         name: root.text("name").map_or_else(stem, |name| name.value),
-        edge: root.text("edge").map(|edge| file.path.parent().unwrap_or(&file.path).join(edge.value)),
+        edge: root.text("edge").map(|edge| file.beside(&edge.value)),
         duration: Duration::from_secs(number(&mut root, "duration_s", 1..=2_592_000, 1).into()),
         sync: millis(&mut root, "sync_ms", 10_000, 4),
         latency: millis(&mut root, "latency_ms", 20, 2),
