@@ -4,10 +4,12 @@ use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 use stowage_tests::http::{request, timed};
-use stowage_tests::plant::free_port;
+use stowage_tests::plant::{free_port, postdate};
 use stowage_tests::process::{Program, binary, json_lines, resident_kib, run, text};
 use stowage_tests::within;
 use tempfile::TempDir;
@@ -49,7 +51,9 @@ impl Demo {
         let program = Program::start("the demo", "/bin/sh", &args.each_ref().map(String::as_str));
         let wait = || within(Duration::from_secs(20), "the demo's page", || self.view());
         let (_, took) = timed(wait);
+        // 2 s is what a newcomer may wait; a debug build on a busy machine gets more.
         println!("the page answers after {} ms", took.as_millis());
+        assert!(took < Duration::from_secs(10), "{took:?}");
         program
     }
 
@@ -60,8 +64,8 @@ impl Demo {
         json_lines(&output.stdout)
     }
 
-    fn stop(&self, mut program: Program) -> u64 {
-        program.signal(Signal::INT);
+    fn stop(&self, mut program: Program, signal: Signal) -> u64 {
+        program.signal(signal);
         let (status, took) = timed(|| program.ended());
         assert!(status.success() && took < Duration::from_secs(5), "{status} after {took:?}");
         let verified = self.stowage(&["verify"]).swap_remove(0);
@@ -71,8 +75,13 @@ impl Demo {
 
     /// The demo doesn't start: it exits with 1, and standard error says each of `words`.
     fn refuses(&self, words: &[&str]) {
-        let args = self.args();
-        let output = run("/bin/sh", &args.each_ref().map(String::as_str), b"");
+        self.refuses_by(&["/bin/sh"], words);
+    }
+
+    /// [`refuses`](Self::refuses), started by the command `by`.
+    fn refuses_by(&self, by: &[&str], words: &[&str]) {
+        let (own, args) = (self.args(), &by[1..]);
+        let output = run(by[0], &[args, &own.each_ref().map(String::as_str)].concat(), b"");
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(!said.contains("panicked"), "{said}");
@@ -99,9 +108,10 @@ fn it_works_stops_and_goes_on() {
     let resident = resident_kib(program.id());
     println!("resident: {resident} KiB");
     assert!((1..150 * 1024).contains(&resident), "{resident} KiB");
-    let before = demo.stop(program);
+    let before = demo.stop(program, Signal::INT);
     let program = demo.start();
-    assert!(demo.stop(program) > before);
+    // The terminal is closed.
+    assert!(demo.stop(program, Signal::HUP) > before);
     assert_eq!(demo.stowage(&["facts", "--kind", "edge.started"]).len(), 2);
 }
 
@@ -116,4 +126,42 @@ fn what_is_in_the_way_is_named_with_the_mend() {
     let demo = Demo::new();
     fs::write(demo.data(), "in the way").expect("the folder is ours");
     demo.refuses(&[".stowage", "start the demo in a folder that you can write to"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named_with_the_mend() {
+    let demo = Demo::new();
+    fs::set_permissions(demo.folder.path(), fs::Permissions::from_mode(0o555)).expect("it is ours");
+    // Read-only folders don't stop the administrator.
+    let administrator = fs::write(demo.folder.path().join("probe"), "").is_ok();
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/bin/sh"];
+    let by = if administrator { &nobody[..] } else { &nobody[4..] };
+    let help = format!("exec {} --help", binary("stowage-sim").display());
+    if !Command::new(by[0]).args(&by[1..]).args(["-c", &help]).output().is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: the administrator can't run the demo as nobody here");
+        return;
+    }
+    demo.refuses_by(by, &[".stowage", "Permission denied", "start the demo in a folder that you can write to"]);
+}
+
+#[test]
+fn a_machine_without_pseudo_terminals_is_told_the_mend() {
+    let demo = Demo::new();
+    // A view of the machine in which nothing can be opened there.
+    let hide = "mount --bind /dev/null /dev/ptmx && exec \"$@\"";
+    let by = ["unshare", "--map-root-user", "--mount", "/bin/sh", "-c", hide, "sh"];
+    if !Command::new(by[0]).args(&by[1..]).arg("true").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: no mount namespaces here");
+        return;
+    }
+    demo.refuses_by(&[&by[..], &["/bin/sh"]].concat(), &["no pseudo-terminal", "mount devpts on /dev/pts"]);
+}
+
+#[test]
+fn a_clock_far_behind_its_journal_stops_the_demo() {
+    let demo = Demo::new();
+    let program = demo.start();
+    demo.stop(program, Signal::TERM);
+    postdate(&demo.data());
+    demo.refuses(&["the clock says", "the journal's last fact is of 2100-01-01", "set this machine's clock"]);
 }

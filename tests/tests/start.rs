@@ -1,16 +1,14 @@
 //! Starting, stopping, and what the edge says where it can't.
 
-use rusqlite::Connection;
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
-use stowage_core::commit::Chain;
 use stowage_tests::http::timed;
-use stowage_tests::plant::{Handheld, Plant};
+use stowage_tests::plant::{Handheld, Plant, postdate};
 use stowage_tests::process::text;
 
 /// The edge doesn't start: it exits with 1, and standard error says each of `words`. Returns what it said.
@@ -70,27 +68,7 @@ fn a_data_folder_that_cannot_be_written_is_named_with_the_mend() {
 fn a_clock_far_behind_the_journal_stops_the_start() {
     let plant = Plant::new();
     plant.edge().stop();
-    let journal = Connection::open(plant.data().join("journal.sqlite")).expect("a journal");
-    let (epoch, seq, line): (u32, i64, String) = journal
-        .query_row("SELECT epoch, seq, line FROM facts ORDER BY epoch DESC, seq DESC LIMIT 1", [], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })
-        .expect("a fact");
-    let before: Vec<u8> = journal
-        .query_row("SELECT hash FROM facts WHERE epoch = ?1 AND seq = ?2", (epoch, seq - 1), |row| row.get(0))
-        .unwrap_or_else(|_| vec![0; 32]);
-    // In 2100.
-    let at = 4_102_444_800_000_000_i64;
-    let old = serde_json::from_str::<Value>(&line).expect("a fact")["at"].to_string();
-    let line = line.replacen(&format!("\"at\":{old}"), &format!("\"at\":{at}"), 1);
-    let hash = Chain::link(&before.try_into().expect("32 octets"), &line);
-    journal
-        .execute(
-            "UPDATE facts SET at = ?1, line = ?2, hash = ?3 WHERE epoch = ?4 AND seq = ?5",
-            (at, &line, hash.as_slice(), epoch, seq),
-        )
-        .expect("changes");
-    drop(journal);
+    postdate(&plant.data());
     refuses(&plant, &["the clock says", "the journal's last fact is of 2100-01-01", "set this machine's clock"]);
 }
 

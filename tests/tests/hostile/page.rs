@@ -14,7 +14,7 @@ use stowage_tests::{sgtin96, within};
 const AT_ONCE: usize = 100;
 
 /// Requests of a flood: an answer costs more than a frame, so fewer than a million fit into the time of a test.
-const REQUESTS: usize = FLOOD / 10;
+const REQUESTS: usize = FLOOD / 20;
 
 fn open(page: SocketAddr, octets: &[u8]) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(page)?;
@@ -139,7 +139,7 @@ fn connections_that_never_say_what_they_want_keep_nobody_out() {
     let mut worker = Worker::at_the_dock(&plant);
     let half = |_| open(edge.page, b"GET / HTTP/1.1\r\nhost:");
     let mut slow: VecDeque<io::Result<TcpStream>> = (0..2_000).map(half).collect();
-    let connections = 20_000;
+    let connections = 10_000;
     let ((), took) = worker.scans_during("requests that never end", || {
         for n in 0..connections {
             slow.pop_front();

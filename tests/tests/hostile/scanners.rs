@@ -11,7 +11,7 @@ use stowage_tests::relay::{Borders, Relay, Side};
 use stowage_tests::{until, within};
 
 /// Intents in a flood of them: each is opened, decided and answered, so fewer than a million fit into a test's time.
-const SENT: usize = FLOOD / 10;
+const SENT: usize = FLOOD / 20;
 
 /// Different ones among them; the rest are repeats.
 const INTENTS: u32 = 5_000;
@@ -135,7 +135,7 @@ fn connections_that_never_say_who_they_are_keep_no_scanner_out() {
     let mut worker = Worker::at_the_dock(&plant);
     // All that it takes, and then some, for as long as the test lasts.
     let mut silent: VecDeque<io::Result<Line>> = (0..2_000).map(|_| Line::open(listens)).collect();
-    let connections = 20_000;
+    let connections = 10_000;
     let ((), took) = worker.scans_during("connections that never say who they are", || {
         for _ in 0..connections {
             silent.pop_front();
@@ -155,7 +155,7 @@ fn connections_that_never_say_who_they_are_keep_no_scanner_out() {
         (edge.device("scan-1")["up"] == true).then_some(())
     });
     worker.scan();
-    assert!(logged(&edge, "turned_away") > 20_000, "{}", edge.program.complaints());
+    assert!(logged(&edge, "turned_away") > connections as u64, "{}", edge.program.complaints());
     watch.end("connections that never say who they are");
     edge.stop();
     plant.verify();
