@@ -10,7 +10,7 @@ use stowage_tests::process::Program;
 use stowage_tests::until;
 
 /// Messages that the stranger may be ahead of the edge: the broker keeps them all.
-const AHEAD_MAX: usize = 20_000;
+const AHEAD_MAX: usize = 4_000;
 
 /// Items that a stranger makes up, and how often he tells of each.
 const ITEMS: usize = 3_000;
