@@ -5,9 +5,7 @@ mod heard;
 
 use heard::Heard;
 use proptest::prelude::*;
-use stowage_base::{
-    Air, Duration, Epc, ReaderDevice, ReaderEvent, ReaderSession, ReaderSink, TagRead, Timestamp, Visit,
-};
+use stowage_base::{Air, Duration, Epc, ReaderDevice, ReaderEvent, ReaderSession, TagRead, Timestamp};
 use stowage_protocol::llrp::client::{AntennaSettings, Client, Settings, SettingsError};
 use stowage_protocol::llrp::frame::Inbox;
 use stowage_protocol::llrp::reader::{Profile, Reader};
