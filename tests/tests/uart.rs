@@ -17,7 +17,7 @@ fn module(plant: &Plant, more: &[&str]) -> Program {
 }
 
 /// Puts `serials` into the dock's book, carries them through the store's door, and waits until they are booked there.
-fn goods_go_through(plant: &Plant, edge: &Edge, module: &mut Program, scanner: &mut Handheld, serials: [u64; 3]) {
+fn goods_go_through(edge: &Edge, module: &mut Program, scanner: &mut Handheld, serials: [u64; 3]) {
     scanner.key("receive");
     scanner.at("RECV-1");
     let epcs = serials.map(|serial| sgtin96(MUG, serial));
@@ -64,12 +64,12 @@ fn a_module_at_a_wrong_speed_is_found_and_restarts_in_the_middle() {
     let device = edge.device("gate-2");
     assert_eq!(device["note"], "found at 9600 Bd, set to 460800 Bd", "{device}");
     assert_eq!((&device["temperature_c"], &device["faults"]), (&json!(38), &json!(0)), "{device}");
-    goods_go_through(&plant, &edge, &mut module, &mut scanner, [1, 2, 3]);
+    goods_go_through(&edge, &mut module, &mut scanner, [1, 2, 3]);
 
     suffer(&mut module, &json!("restart"));
     let device = trouble(&edge, "restarted in the middle");
     assert_eq!((&device["up"], &device["downs"]), (&json!(true), &json!(0)), "on the same connection: {device}");
-    goods_go_through(&plant, &edge, &mut module, &mut scanner, [4, 5, 6]);
+    goods_go_through(&edge, &mut module, &mut scanner, [4, 5, 6]);
     assert_eq!(module.told("violation"), [] as [Value; 0]);
     edge.stop();
     plant.verify();
@@ -82,7 +82,7 @@ fn a_module_that_is_pulled_out_and_put_in_again_reads_on() {
     let edge = plant.edge();
     let mut scanner = Handheld::start(&plant, 1);
     edge.wait_device("gate-2", true);
-    goods_go_through(&plant, &edge, &mut module, &mut scanner, [1, 2, 3]);
+    goods_go_through(&edge, &mut module, &mut scanner, [1, 2, 3]);
     let busy = cpu_ticks(&edge);
     suffer(&mut module, &json!({"unplug": {"for_ms": 2_500}}));
     edge.wait_device("gate-2", false);
@@ -93,7 +93,7 @@ fn a_module_that_is_pulled_out_and_put_in_again_reads_on() {
     let busy = cpu_ticks(&edge) - busy;
     println!("the edge took {busy} ticks of 10 ms while its module was away");
     assert!(busy < 150, "{busy} ticks of 10 ms");
-    goods_go_through(&plant, &edge, &mut module, &mut scanner, [4, 5, 6]);
+    goods_go_through(&edge, &mut module, &mut scanner, [4, 5, 6]);
     edge.stop();
     plant.verify();
 }

@@ -127,8 +127,8 @@ fn every_fault_of_a_plcs_map_is_reported_at_once_on_its_line() {
     assert_eq!(
         missing,
         [
-            "[device: device[0].map.edge: is missing: give the first register of the edge's own block",
-            "[device: device[0].map.ring: is missing: give the first register of the ring of events",
+            "[device.map]: device[0].map.edge: is missing: give the first register of the edge's own block",
+            "[device.map]: device[0].map.ring: is missing: give the first register of the ring of events",
         ]
     );
 }
