@@ -190,6 +190,14 @@ impl Plant {
         self.device("the sorter", &["sorter-mqtt", "--port", &self.broker.to_string()])
     }
 
+    /// A robot of KIT's that speaks this version of VDA 5050, on this node, at the broker. It picks and drops quickly.
+    pub fn robot(&self, version: &str, serial: &str, node: &str) -> Program {
+        let port = self.broker.to_string();
+        let args = ["robot", "--port", &port, "--version", version, "--manufacturer", "KIT", "--serial", serial];
+        let more = ["--start-node", node, "--pick-ms", "200", "--drop-ms", "200"];
+        self.device(serial, &[&args[..], &more[..]].concat())
+    }
+
     /// The handheld `scan-N`.
     pub fn scanner(&self, n: u8) -> Program {
         let (id, store) = (format!("scan-{n}"), self.path(&format!("scan-{n}.store")).display().to_string());

@@ -1,6 +1,7 @@
 //! `stowage decode`: its answers to the independent vectors, and their form, which people script against.
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use stowage_tests::process::{binary, json_lines, run, text};
@@ -149,4 +150,28 @@ fn decode_prints_what_people_script_against() {
     let mercury = decode(&["mercury", "--dir", "to"], &["FF00031D0C", "FF00031D0D"]);
     assert_eq!(mercury[0], json!({"dir": "to", "opcode": 3, "status": null, "data": "", "tags": []}));
     assert!(mercury[1]["error"]["reason"].is_string(), "{}", mercury[1]);
+}
+
+#[test]
+fn messages_of_robots_and_their_fleet_control_get_the_verdicts_of_the_official_schemas() {
+    let Some(folder) = vectors() else { return };
+    let vectors = lines(&folder, "vda5050/messages.jsonl");
+    let mut groups = BTreeMap::<(&str, &str), Vec<&Value>>::new();
+    for vector in &vectors {
+        let [version, topic] = ["version", "topic"].map(|member| vector[member].as_str().expect("text"));
+        groups.entry((version, topic)).or_default().push(vector);
+    }
+    for ((version, topic), vectors) in groups {
+        let inputs: Vec<String> = vectors.iter().map(|vector| vector["message"].to_string()).collect();
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let answers = decode(&["vda5050", "--version", version, "--topic", topic], &inputs);
+        for (vector, answer) in vectors.iter().zip(&answers) {
+            assert_eq!(answer["valid"], vector["valid"], "{vector}: {answer}");
+            let error = &answer["error"];
+            let told = error["path"].is_string() && error["reason"].is_string();
+            assert_ne!(vector["valid"] == true, told, "{answer}");
+            assert_eq!(answer["message"].is_object(), vector["valid"] == true, "{answer}");
+        }
+        println!("{} verdicts on {topic} of {version} agree", vectors.len());
+    }
 }

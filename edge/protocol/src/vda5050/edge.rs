@@ -52,7 +52,7 @@ pub struct Order {
     /// The way: the base (released), which never changes, then the horizon, which may. The first is where the robot
     /// stands when the order begins. To act again at a node, name it again.
     pub nodes: Vec<Stop>,
-    /// Not sent after this; [`Event::Missed`] then.
+    /// Not sent after this; [`Event::Missed`] then. [`Timestamp::MAX`]: whenever the robot can hear it.
     pub deadline: Timestamp,
 }
 
