@@ -4,9 +4,10 @@
 use serde_json::{Value, json};
 use std::fs;
 use std::ops::Range;
+use std::process::Command;
 use stowage_tests::goods::{LAMP, MUG};
 use stowage_tests::plant::{Edge, Plant, coded, free_port};
-use stowage_tests::process::{Program, json_lines};
+use stowage_tests::process::{Program, json_lines, run, text};
 use stowage_tests::{sgtin_uri, sgtin96, until, vectors};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,10 +227,11 @@ fn an_antenna_that_is_pulled_and_a_clock_that_jumps_are_told() {
 
 /// Plays a reader of either vendor: answers as they do, and publishes the messages of a file with the time of now.
 const PLAYER: &str = r#"
-import base64, datetime, http.server, json, sys, threading, time
+import base64, datetime, http.server, json, ssl, sys, threading, time
 import paho.mqtt.client as mqtt
 
 vendor, broker, rest, path = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+certificate = sys.argv[5] if len(sys.argv) > 5 else None
 said = lambda **what: print(json.dumps(what), flush=True)
 client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="player")
 state = {"mqtt": {"active": False}, "running": False, "topic": None}
@@ -320,6 +322,10 @@ if vendor == "zebra":
     client.loop_forever()
 else:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", rest), Rest)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     said(ready=True)
     server.serve_forever()
 "#;
@@ -376,6 +382,77 @@ fn messages_of_real_readers_played_by_a_stranger_are_taken() {
         assert_eq!(coded(&view["devices"], "gate-1")["downs"], 0);
         assert_eq!(plant.facts_of("presence.moved"), [] as [Value; 0], "one look is no move");
     }
+}
+
+/// A key and the certificate that it made itself, for a name that nobody dials.
+fn self_signed(plant: &Plant, name: &str) -> String {
+    let path = plant.path(name).display().to_string();
+    let [key, certificate] = ["key", "certificate"].map(|part| plant.path(part).display().to_string());
+    let made = run(
+        "openssl",
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "30",
+            "-subj",
+            "/CN=impinj-14-2a-3f",
+            "-addext",
+            "subjectAltName=DNS:impinj-14-2a-3f.local",
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+        ],
+        b"",
+    );
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let both = [key, certificate].map(|path| fs::read_to_string(path).expect("it was written")).concat();
+    fs::write(&path, both).expect("the folder is ours");
+    path
+}
+
+#[test]
+fn a_reader_is_controlled_over_tls_and_trusted_by_the_certificate_that_it_made_itself() {
+    let Some(python) = python() else { return };
+    if Command::new("openssl").arg("version").output().is_err() {
+        eprintln!("SKIPPED: openssl is missing");
+        return;
+    }
+    let (plant, _broker) = plant(Impinj);
+    let own = self_signed(&plant, "reader.pem");
+    self_signed(&plant, "other.pem");
+    let edge_toml = fs::read_to_string(plant.path("edge.toml")).expect("it was written");
+    let over_tls = |ca: &str| {
+        let control = format!("control = \"https://root:impinj@127.0.0.1:{}\"\ncontrol_ca = \"{ca}\"", plant.reader);
+        edge_toml.replace(&format!("control = \"http://root:impinj@127.0.0.1:{}\"", plant.reader), &control)
+    };
+    let nothing = plant.path("nothing.jsonl");
+    fs::write(&nothing, "").expect("the folder is ours");
+    let args = ["impinj", &plant.broker.to_string(), &plant.reader.to_string(), &nothing.display().to_string(), &own];
+    let player = Program::start("the player", &python, &[&["-c", PLAYER], &args[..]].concat());
+    player.hear("ready", |_| true);
+
+    plant.write_edge(&over_tls("other.pem"));
+    let edge = plant.edge();
+    let device = until("the refusal to be told", || {
+        Some(edge.device("gate-1")).filter(|device| device["last_error"].is_string())
+    });
+    let told = device["last_error"].as_str().unwrap_or_default();
+    assert!(told.contains("certificate") && told.contains("other.pem"), "{told}");
+    assert_eq!(player.told("request"), [] as [Value; 0], "it is told no password");
+    edge.stop();
+
+    plant.write_edge(&over_tls("reader.pem"));
+    let edge = plant.edge();
+    edge.wait_device("gate-1", true);
+    assert!(!player.told("request").is_empty());
+    edge.stop();
 }
 
 /// Drives a reader over REST, and prints the tags that it publishes.

@@ -46,8 +46,17 @@ async fn exchange(control: &Control, method: &str, path: &str, body: Vec<u8>) ->
     let trust = tls::pinned(ca).map_err(|why| format!("{} {why}", ca.display()))?;
     let name = ServerName::try_from(host.clone()).map_err(|_| "no certificate can be made for this name".to_owned())?;
     let stream = TlsConnector::from(trust).connect(name, stream).await.map_err(|error| {
-        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        tls.map_or_else(|| error.to_string(), |tls| tls::words(tls, host, ca))
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(_)) => format!(
+                "its certificate is not in {}, nor made for {host} by one that is: give the reader's own as `control_ca`",
+                ca.display()
+            ),
+            Some(rustls::Error::InvalidMessage(_)) => {
+                "it doesn't speak TLS at this port: give http:// as `control`, or another port".to_owned()
+            }
+            Some(other) => tls::words(other, host, ca),
+            None => error.to_string(),
+        }
     })?;
     speak(stream, control, method, path, body).await
 }

@@ -642,6 +642,50 @@ fn an_inventory_that_somebody_stopped_is_started_again() {
 }
 
 #[test]
+fn an_antenna_that_was_pulled_while_nobody_listened_is_known_from_the_backlog() {
+    let mut pair = Pair::up(Impinj::new());
+    pair.unplug();
+    pair.run(1_000);
+    for (connected, at) in [(false, 0), (true, 1), (false, 2)] {
+        pair.ends.antenna(pair.now + ms(at), 2, connected, &mut |_, _| {});
+    }
+    pair.run(5_000);
+    pair.plug();
+    pair.run(5_000);
+    let told = pair.take_events();
+    assert!(told.contains(&Event::Antenna { port: 2, connected: false }), "{told:?}");
+    pair.forget();
+    pair.run(1_000);
+    assert!(pair.seen.visits.iter().all(|visit| visit.healthy == (visit.antenna == 1)), "{:?}", pair.seen.visits);
+    // What was said before comes again, as QoS 1 may do: it is old.
+    let repeat = format!(
+        r#"{{"timestamp":"{}","eventType":"antennaConnected","antennaConnectedEvent":{{"antennaPort":2}}}}"#,
+        pair.now - ms(11_500)
+    );
+    pair.ends.edge.receive(pair.now, "r700/gate-3", repeat.as_bytes(), &mut pair.seen);
+    assert_eq!(pair.take_events(), []);
+}
+
+#[test]
+fn a_reader_that_tells_no_time_is_taken_to_have_ours() {
+    let (mut ends, mut seen) = (Zebra::new(false), Seen::default());
+    let begin = Timestamp::from_micros(1_795_558_200_000_000);
+    ends.edge.connected(begin, &mut seen);
+    for (id, command) in (1..).zip(["get_status", "stop", "set_mode", "start"]) {
+        let answer = format!(r#"{{"command":"{command}","command_id":"edge-7-{id}","response":"success"}}"#);
+        ends.edge.receive(begin, "zebra/gate-4/ctrl/res", answer.as_bytes(), &mut seen);
+    }
+    for (age, reads) in [(40, 1), (1_900, 2), (2_100, 2)] {
+        let now = begin + ms(3_000);
+        let at = (now - ms(age)).to_string();
+        let report = format!(r#"{{"data":{{"idHex":"e280","antenna":1}},"timestamp":"{at}","type":"CUSTOM"}}"#);
+        ends.edge.receive(now, "zebra/gate-4/data", report.as_bytes(), &mut seen);
+        assert_eq!(seen.reads.len(), reads, "{age} ms old");
+    }
+    assert_eq!(seen.reads[0].at, begin + ms(2_960));
+}
+
+#[test]
 fn our_own_loss_of_the_broker_ends_the_session_and_the_next_connection_begins_anew() {
     let mut pair = Pair::up(Impinj::new());
     pair.ends.edge_disconnected(pair.now, &mut pair.seen);

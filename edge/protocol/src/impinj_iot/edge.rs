@@ -90,6 +90,23 @@ pub struct Edge {
     complaint: String,
 }
 
+impl Edge {
+    /// A session without a connection.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            tracker: Tracker::new(&settings.watch),
+            settings,
+            state: State::Idle,
+            last_id: 0,
+            proof: Timestamp::EPOCH,
+            up: false,
+            ours: false,
+            settle_by: Timestamp::EPOCH,
+            complaint: String::new(),
+        }
+    }
+}
+
 impl Session for Edge {
     type Out = Request;
 
@@ -173,21 +190,6 @@ impl Session for Edge {
 }
 
 impl Edge {
-    /// A session without a connection.
-    pub fn new(settings: Settings) -> Self {
-        Self {
-            tracker: Tracker::new(&settings.watch),
-            settings,
-            state: State::Idle,
-            last_id: 0,
-            proof: Timestamp::EPOCH,
-            up: false,
-            ours: false,
-            settle_by: Timestamp::EPOCH,
-            complaint: String::new(),
-        }
-    }
-
     fn will(&mut self, now: Timestamp, payload: &[u8], sink: &mut impl Sink<Request>) {
         if payload == CONNECT_MESSAGE.as_bytes() {
             // A step that changes something is under way because of it; a question may have gone nowhere.
@@ -210,19 +212,14 @@ impl Edge {
         }
         match event {
             Told::Tag(tag) => match self.tracker.tag(now, tag, sink) {
-                Ok(read) => {
-                    if read {
-                        self.proof = now;
-                    }
-                }
+                Ok(true) => self.proof = now,
+                Ok(false) => {}
                 Err(what) => sink.event(Event::Malformed { source: "tagInventory".to_owned(), what: what.to_owned() }),
             },
-            // Old news of it would be wrong.
-            Told::Antenna { port, connected } if self.tracker.recent(now, *at) => {
-                self.tracker.antenna(*port, *connected, sink);
-            }
+            Told::Antenna { port, connected } => self.tracker.antenna(*port, *connected, Some(*at), sink),
+            // Old news of it would be wrong: it is asked for.
             Told::Status(status) if self.tracker.recent(now, *at) => self.status(now, status, sink),
-            Told::Antenna { .. } | Told::Status(_) | Told::Activation { .. } => {}
+            Told::Status(_) | Told::Activation { .. } => {}
             Told::Overflow { lost } => {
                 sink.event(Event::Fault(format!("it lost {lost} events before it could send them")))
             }
@@ -265,9 +262,7 @@ impl Edge {
                     Ok(answer) => answer,
                     Err(error) => return self.senseless(now, step, &error, sink),
                 };
-                if let Some(time) = answer.time {
-                    self.tracker.answered(asked, now, time, sink);
-                }
+                self.tracker.answered(asked, now, answer.time, sink);
                 let broker = answer.mqtt_broker_connection_status.as_ref().map_or("connected", |Flat(status)| status);
                 let (status, found) = (Status::of(answer.status.0), broker == "connected");
                 match step {
@@ -279,7 +274,9 @@ impl Edge {
                         self.state = State::Up { poll_at: now + POLL_PERIOD };
                         return self.status(now, &status, sink);
                     }
-                    Step::Settle if found && status == Status::Running => return self.rise(now, sink),
+                    Step::Settle if found && matches!(status, Status::Running | Status::Armed) => {
+                        return self.rise(now, status == Status::Running, sink);
+                    }
                     Step::Settle if now < self.settle_by => {
                         self.state = State::Settling { ask_at: now + SETTLE_PERIOD };
                         return;
@@ -292,7 +289,7 @@ impl Edge {
                     _ => {}
                 }
                 // Ours still, where only the broker was lost in between.
-                self.ours &= status == Status::Running;
+                self.ours &= matches!(status, Status::Running | Status::Armed);
                 Step::ReadMqtt
             }
             Step::ReadMqtt => {
@@ -319,14 +316,15 @@ impl Edge {
         Step::Settle
     }
 
-    fn rise(&mut self, now: Timestamp, sink: &mut impl Sink<Request>) {
+    /// The inventory is ours and the reader connected; it looks now, or when it is triggered.
+    fn rise(&mut self, now: Timestamp, looks: bool, sink: &mut impl Sink<Request>) {
         self.state = State::Up { poll_at: now + POLL_PERIOD };
         self.proof = now;
         self.complaint.clear();
         if !std::mem::replace(&mut self.up, true) {
             sink.event(Event::Up);
         }
-        self.tracker.run(now, Some(true), sink);
+        self.tracker.run(now, Some(looks), sink);
     }
 
     fn down(&mut self, now: Timestamp, why: &str, sink: &mut impl Sink<Request>) {

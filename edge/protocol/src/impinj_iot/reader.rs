@@ -371,6 +371,11 @@ impl Reader {
         let antennas = body.antenna_configs.iter().map(|antenna| (antenna.antenna_port, antenna.transmit_power_cdbm));
         self.run = Some((body.clone(), Inventory::new(now, antennas.collect())));
         self.event(now, "inventoryStatus", json!({ "status": "running" }), out);
+        for antenna in &body.antenna_configs {
+            if self.connected.get(usize::from(antenna.antenna_port) - 1) == Some(&false) {
+                self.event(now, "antennaDisconnected", json!({ "antennaPort": antenna.antenna_port }), out);
+            }
+        }
         Ok(None)
     }
 

@@ -39,25 +39,37 @@ impl Tracker {
         self.visits.run(now, running, sink);
     }
 
-    /// The reader reports an antenna connected, or gone.
-    pub(crate) fn antenna<Out>(&mut self, port: u16, connected: bool, sink: &mut impl Sink<Out>) {
-        if self.visits.antenna(port, connected) {
+    /// The reader reports an antenna connected, or gone; stamped `at`, where that may be old news.
+    pub(crate) fn antenna<Out>(&mut self, port: u16, connected: bool, at: Option<Time>, sink: &mut impl Sink<Out>) {
+        if self.visits.antenna(port, connected, at.map(|time| time.at)) {
             sink.event(Event::Antenna { port, connected });
         }
     }
 
-    /// The reader answered with its time.
-    pub(crate) fn answered<Out>(&mut self, asked: Timestamp, now: Timestamp, time: Time, sink: &mut impl Sink<Out>) {
+    /// The reader answered at `now` what was asked at `asked`, with its time. One that tells none is taken to have ours.
+    pub(crate) fn answered<Out>(
+        &mut self,
+        asked: Timestamp,
+        now: Timestamp,
+        time: Option<Time>,
+        sink: &mut impl Sink<Out>,
+    ) {
+        let time = time.unwrap_or(Time { at: asked, step: now - asked });
         if self.clock.answered(asked, now, time) {
-            sink.event(Event::ClockJump);
+            self.jumped(sink);
         }
+    }
+
+    fn jumped<Out>(&mut self, sink: &mut impl Sink<Out>) {
+        self.visits.forget_stamps();
+        sink.event(Event::ClockJump);
     }
 
     /// An event arrived that the reader stamped `time`. Whether the reader is to be asked for its time now.
     pub(crate) fn stamped<Out>(&mut self, now: Timestamp, time: Time, sink: &mut impl Sink<Out>) -> bool {
         let jumped = self.clock.event(now, time);
         if jumped {
-            sink.event(Event::ClockJump);
+            self.jumped(sink);
         }
         jumped
     }

@@ -17,6 +17,8 @@ const TURNS_MAX: i64 = 64;
 struct Antenna {
     port: u16,
     gone: bool,
+    /// When the reader said so, by its clock.
+    said: Option<Timestamp>,
     /// Replies in the present turn.
     reads: u32,
 }
@@ -35,7 +37,8 @@ pub(super) struct Visits {
 
 impl Visits {
     pub(super) fn new(watch: &Watch) -> Self {
-        let antenna = |antenna: &super::AntennaSettings| Antenna { port: antenna.port, gone: false, reads: 0 };
+        let antenna =
+            |antenna: &super::AntennaSettings| Antenna { port: antenna.port, gone: false, said: None, reads: 0 };
         Self {
             antennas: watch.antennas.iter().map(antenna).collect(),
             turn: watch.turn.max(Duration::from_millis(1)),
@@ -57,10 +60,19 @@ impl Visits {
         (self.began, self.running) = (running.map(|_| now), running == Some(true));
     }
 
-    /// The reader reports an antenna connected, or gone. Whether that is news.
-    pub(super) fn antenna(&mut self, port: u16, connected: bool) -> bool {
+    /// The reader reports an antenna connected, or gone; stamped `said`, if what came later may have arrived before.
+    /// Whether that is news.
+    pub(super) fn antenna(&mut self, port: u16, connected: bool, said: Option<Timestamp>) -> bool {
         let antenna = self.antennas.iter_mut().find(|antenna| antenna.port == port);
-        antenna.is_some_and(|antenna| std::mem::replace(&mut antenna.gone, !connected) == connected)
+        antenna.filter(|antenna| said.is_none() || said >= antenna.said).is_some_and(|antenna| {
+            antenna.said = said.or(antenna.said);
+            std::mem::replace(&mut antenna.gone, !connected) == connected
+        })
+    }
+
+    /// The reader's clock is another one now.
+    pub(super) fn forget_stamps(&mut self) {
+        self.antennas.iter_mut().for_each(|antenna| antenna.said = None);
     }
 
     /// The one antenna, if there is no other.
@@ -105,7 +117,7 @@ impl Visits {
     /// Tells the present turn, which ends at `end`.
     fn close<Out>(&mut self, end: Timestamp, sink: &mut impl Sink<Out>) {
         let Some(start) = self.began else { return };
-        for Antenna { port, gone, reads } in &mut self.antennas {
+        for Antenna { port, gone, reads, .. } in &mut self.antennas {
             let reads = std::mem::take(reads);
             sink.visit(&Visit { antenna: *port, start, end, reads, healthy: reads > 0 || (self.running && !*gone) });
         }

@@ -123,6 +123,21 @@ pub struct Edge {
     complaint: String,
 }
 
+impl Edge {
+    /// A session without a connection.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            tracker: Tracker::new(&settings.watch),
+            settings,
+            state: State::Idle,
+            last_number: 0,
+            proof: Timestamp::EPOCH,
+            up: false,
+            complaint: String::new(),
+        }
+    }
+}
+
 impl Session for Edge {
     type Out = Command;
 
@@ -191,19 +206,6 @@ impl Session for Edge {
 }
 
 impl Edge {
-    /// A session without a connection.
-    pub fn new(settings: Settings) -> Self {
-        Self {
-            tracker: Tracker::new(&settings.watch),
-            settings,
-            state: State::Idle,
-            last_number: 0,
-            proof: Timestamp::EPOCH,
-            up: false,
-            complaint: String::new(),
-        }
-    }
-
     /// What a reader or its will says of its connection: a word, or `{"connectionState": …}`.
     fn will(&mut self, now: Timestamp, payload: &[u8], sink: &mut impl Sink<Command>) {
         let json = serde_json::from_slice::<Value>(payload).ok();
@@ -305,13 +307,12 @@ impl Edge {
         payload: &Value,
         sink: &mut impl Sink<Command>,
     ) -> Option<bool> {
-        if let Some(time) = payload.get("systemTime").and_then(Value::as_str).and_then(Time::parse) {
-            self.tracker.answered(asked, now, time, sink);
-        }
+        let time = payload.get("systemTime").and_then(Value::as_str).and_then(Time::parse);
+        self.tracker.answered(asked, now, time, sink);
         if let Some(antennas) = payload.get("antennas").and_then(Value::as_object) {
             for (port, state) in antennas {
                 if let (Ok(port), Some(state)) = (port.parse(), state.as_str()) {
-                    self.tracker.antenna(port, state.eq_ignore_ascii_case("connected"), sink);
+                    self.tracker.antenna(port, state.eq_ignore_ascii_case("connected"), None, sink);
                 }
             }
         }
