@@ -187,7 +187,12 @@ impl Plant {
 
     /// The sorter, at the broker.
     pub fn sorter(&self) -> Program {
-        self.device("the sorter", &["sorter-mqtt", "--port", &self.broker.to_string()])
+        self.sorter_with(&["--port", &self.broker.to_string()])
+    }
+
+    /// A sorter with these arguments.
+    pub fn sorter_with(&self, args: &[&str]) -> Program {
+        self.device("the sorter", &[&["sorter-mqtt"], args].concat())
     }
 
     /// A robot of KIT's that speaks this version of VDA 5050, on this node, at the broker. It picks and drops quickly.
@@ -220,10 +225,17 @@ impl Plant {
     /// # Panics
     /// As [`broker`](Self::broker).
     pub fn broker_with(&self, more: &str) -> Program {
+        self.broker_of(&format!("listener {} 127.0.0.1\nallow_anonymous true\n{more}", self.broker))
+    }
+
+    /// A Mosquitto with these listeners alone, one of them at the port of [`broker`](Self::broker).
+    ///
+    /// # Panics
+    /// As [`broker`](Self::broker).
+    pub fn broker_of(&self, listeners: &str) -> Program {
         let config = self.path("mosquitto.conf");
-        let port = self.broker;
-        let listener = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n{more}");
-        fs::write(&config, listener).expect("the folder is ours");
+        // As whoever runs the test: the folder is nobody else's.
+        fs::write(&config, format!("user root\npersistence false\n{listeners}")).expect("the folder is ours");
         // Debian puts it where only the administrator's path leads.
         let known = ["mosquitto", "/usr/sbin/mosquitto"].into_iter();
         let found = known.into_iter().find(|path| Command::new(path).arg("-h").output().is_ok());

@@ -9,12 +9,14 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How often a quiet wire looks for something to slip in.
 const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
@@ -37,8 +39,28 @@ pub enum Borders {
     Llrp,
 }
 
+/// How long connections last, drawn by a seed.
+struct Flaps {
+    state: u64,
+    millis: RangeInclusive<u64>,
+}
+
+impl Flaps {
+    /// SplitMix64.
+    fn draw(&mut self) -> Duration {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.state ^ self.state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let span = self.millis.end() - self.millis.start() + 1;
+        Duration::from_millis(self.millis.start() + (mixed ^ mixed >> 31) % span)
+    }
+}
+
 #[derive(Default)]
 struct Shared {
+    flaps: Mutex<Option<Flaps>>,
+    /// How many connections there were.
+    connections: AtomicU64,
     stop: AtomicBool,
     /// Ends the connection.
     cut: AtomicBool,
@@ -73,6 +95,7 @@ impl Relay {
                     File::from(OwnedFd::from(stream.try_clone().expect("a socket can be cloned")))
                 };
                 of_thread.cut.store(false, Ordering::Relaxed);
+                of_thread.connections.fetch_add(1, Ordering::Relaxed);
                 join(&of_thread, plain(&client), plain(&server), borders, true);
                 let _ = client.shutdown(Shutdown::Both);
                 let _ = server.shutdown(Shutdown::Both);
@@ -127,6 +150,21 @@ impl Relay {
         lock(&self.shared.passed[side as usize]).clone()
     }
 
+    /// From now on each connection lasts only so many milliseconds, drawn by the seed.
+    pub fn flap(&self, seed: u64, millis: RangeInclusive<u64>) {
+        *lock(&self.shared.flaps) = Some(Flaps { state: seed, millis });
+    }
+
+    /// Connections last again.
+    pub fn steady(&self) {
+        *lock(&self.shared.flaps) = None;
+    }
+
+    /// How many connections there were.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
     /// Ends the connection.
     pub fn cut(&self) {
         self.shared.cut.store(true, Ordering::Relaxed);
@@ -157,17 +195,28 @@ fn hung_up(fd: &impl AsFd) -> bool {
 /// Passes on both ways until one of the ends is closed, or the connection is cut.
 fn join(shared: &Arc<Shared>, client: File, server: File, borders: Borders, ends: bool) {
     let clone = |file: &File| file.try_clone().expect("a file can be cloned");
+    let until = lock(&shared.flaps).as_mut().map(|flaps| Instant::now() + flaps.draw());
     let (from_client, to_client) = (clone(&client), client);
     let (from_server, to_server) = (clone(&server), server);
     let other = Arc::clone(shared);
-    let back = std::thread::spawn(move || pass(&other, from_client, to_server, Side::Server, Borders::None, ends));
-    pass(shared, from_server, to_client, Side::Client, borders, ends);
+    let back =
+        std::thread::spawn(move || pass(&other, from_client, to_server, Side::Server, Borders::None, ends, until));
+    pass(shared, from_server, to_client, Side::Client, borders, ends, until);
     back.join().expect("it only passes on");
 }
 
-fn pass(shared: &Shared, mut from: File, mut to: File, side: Side, borders: Borders, ends: bool) {
+fn pass(
+    shared: &Shared,
+    mut from: File,
+    mut to: File,
+    side: Side,
+    borders: Borders,
+    ends: bool,
+    until: Option<Instant>,
+) {
     let (mut octets, mut messages) = (vec![0; 65_536], Messages::default());
-    let over = || shared.stop.load(Ordering::Relaxed) || shared.cut.load(Ordering::Relaxed);
+    let late = || until.is_some_and(|until| Instant::now() >= until);
+    let over = || shared.stop.load(Ordering::Relaxed) || shared.cut.load(Ordering::Relaxed) || late();
     while !over() {
         if wait(&from) {
             match from.read(&mut octets) {

@@ -156,7 +156,13 @@ pub(crate) fn words(error: &Error, host: &str, ca: &Path) -> String {
                 format!("its certificate is valid from {from} on: set this machine's clock, or the one of its maker")
             }
             CertificateError::NotValidForNameContext { presented, .. } => {
-                let names = if presented.is_empty() { "no name at all".into() } else { presented.join(", ") };
+                // They come as DnsName("broker") or IpAddress(10.0.0.1).
+                let bare = |name: &String| match name.split_once('(') {
+                    Some((_, name)) => name.trim_matches(['"', '(', ')']).to_owned(),
+                    None => name.clone(),
+                };
+                let names = presented.iter().map(bare).collect::<Vec<_>>().join(", ");
+                let names = if names.is_empty() { "no name at all" } else { &names };
                 format!(
                     "its certificate is made for {names}, not for {host}: give such a name in `url`, or have the certificate made for {host}"
                 )

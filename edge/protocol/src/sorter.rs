@@ -2,6 +2,8 @@
 
 pub(crate) mod belt;
 
+pub use belt::{Delivery, SorterSettings, Violation};
+
 use serde::{Deserialize, Serialize};
 use stowage_base::{Code, Timestamp};
 

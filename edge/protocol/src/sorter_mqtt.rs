@@ -13,7 +13,8 @@
 //! | `edge/heartbeat` | edge | [`EdgeHeartbeat`], each second | no |
 //!
 //! All with QoS 1; each end bears lost, repeated, late and reordered messages. The story of an item:
-//! 1. It passes the scan point: the sorter publishes `scan` with its boot and item number and the time left.
+//! 1. It passes the scan point: the sorter publishes `scan` with its boot and item number and the time left, again until
+//!    a command for it arrives or it must decide.
 //! 2. The edge publishes `edge/divert` under the id `BOOT-ITEM` until acknowledged, never after the deadline. Resending
 //!    is harmless: the same id is the same command, and another chute under it is refused.
 //! 3. At the decision point the sorter follows the command it accepted, else its safe plan: the hospital chute.
@@ -27,8 +28,9 @@ mod edge;
 mod pair;
 mod sorter;
 
+pub use crate::sorter::{Delivery, SorterSettings, Violation};
 pub use edge::{Edge, EdgeSettings, Sink};
-pub use sorter::{Delivery, Sorter, SorterSettings, Violation};
+pub use sorter::Sorter;
 
 use crate::sorter::{Chute, End, Run};
 use serde::{Deserialize, Serialize};
@@ -61,6 +63,9 @@ pub const LAST_WILL: &str = r#"{"online":false}"#;
 
 /// Most octets in a payload; a longer one is refused unread.
 pub const PAYLOAD_MAX: usize = 64 * 1024;
+
+/// A scan that no command answers, and a command that isn't acknowledged, is sent again after this.
+const RESEND_PERIOD: Duration = Duration::from_millis(200);
 
 /// Both ends tell so often that they live.
 const HEARTBEAT_PERIOD: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stowage::config::Broker;
 use stowage::mqtt;
 use stowage_base::{Code, Timestamp};
-use stowage_protocol::sorter::Run;
+use stowage_protocol::sorter::{End, Run};
 use stowage_protocol::sorter_mqtt::{Delivery, LAST_WILL, STATE, Sorter, SorterSettings, TO_SORTER};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -47,12 +47,12 @@ pub enum SorterCommand {
     },
     /// The belt runs, or stands.
     Run(Run),
-    /// A parcel falls off, or gets stuck.
+    /// A parcel falls off (`lost`), gets stuck (`jammed`), is too near to its neighbour (`gap`) or two (`double`).
     Fail {
         /// Its number.
         item: u32,
-        /// Stuck.
-        jammed: bool,
+        /// What happens to it.
+        how: End,
     },
     /// The sorter loses power and gets it again.
     Restart {},
@@ -196,7 +196,7 @@ impl Machine {
             }
             SorterCommand::Full { chute, full } => self.step(|sorter, now| sorter.set_full(now, &chute, full, publish)),
             SorterCommand::Run(run) => self.step(|sorter, now| sorter.set_run(now, run, publish)),
-            SorterCommand::Fail { item, jammed } => self.step(|sorter, now| sorter.fail(now, item, jammed, publish)),
+            SorterCommand::Fail { item, how } => self.step(|sorter, now| sorter.fail(now, item, how, publish)),
             SorterCommand::Restart {} => self.step(|sorter, now| sorter.restart(now, publish)),
         }
     }
@@ -210,7 +210,6 @@ mod tests {
     use rumqttc::MqttOptions;
     use std::net::TcpListener;
     use stowage_base::code;
-    use stowage_protocol::sorter::End;
     use stowage_protocol::sorter_mqtt::{DIVERT, Divert, EDGE_HEARTBEAT, EdgeHeartbeat, SCAN, Scan, command_id};
 
     fn short(text: &str) -> Code {

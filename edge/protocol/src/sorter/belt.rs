@@ -3,12 +3,74 @@
 //! It knows no protocol: what its items do it tells as [`Told`].
 
 use super::{End, Run};
-use crate::sorter_mqtt::{Delivery, SorterSettings, Violation};
 use std::collections::BTreeMap;
 use stowage_base::{Code, Duration, Timestamp};
 
 /// How many answers and violations are remembered.
 const MEMORY: usize = 1024;
+
+/// The machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SorterSettings {
+    /// Chute codes in the order of the belt.
+    pub chutes: Vec<Code>,
+    /// Where the safe plan sends items: one of the chutes, best the last.
+    pub hospital: Code,
+    /// From the scan point to the decision point.
+    pub to_decision: Duration,
+    /// From the decision point to the first chute.
+    pub to_chutes: Duration,
+    /// From each chute to the next.
+    pub between_chutes: Duration,
+}
+
+/// A command that a correct edge would not have sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Violation {
+    /// It came after the item's decision point, or after its own time.
+    Late {
+        /// The item.
+        item: u32,
+    },
+    /// Another chute for an item that was commanded before.
+    Contradiction {
+        /// The item.
+        item: u32,
+    },
+    /// There is no such chute.
+    UnknownChute {
+        /// As sent.
+        chute: Code,
+    },
+    /// There is and was no such item.
+    UnknownItem {
+        /// As sent.
+        item: u32,
+    },
+    /// A message that breaks the contract: where, and what.
+    Malformed(String),
+}
+
+/// What physically happened to an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The boot in which it was inducted.
+    pub boot: u32,
+    /// Its number in that boot.
+    pub item: u32,
+    /// What the scanner read.
+    pub code: Option<Code>,
+    /// The chute whose command was accepted, and when.
+    pub commanded: Option<(Code, Timestamp)>,
+    /// When the sorter decided, if it came to that.
+    pub decided_at: Option<Timestamp>,
+    /// How it ended.
+    pub outcome: End,
+    /// Where it lies, unless lost or stuck.
+    pub chute: Option<Code>,
+    /// When it ended.
+    pub at: Timestamp,
+}
 
 /// What an item did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +98,8 @@ struct Item {
     /// The decision point, or the chute once decided.
     next_at: Timestamp,
     decided: Option<(Timestamp, usize, End)>,
+    /// Whatever is commanded, it will follow the safe plan, for this.
+    spoiled: Option<End>,
 }
 
 /// The machine. It obeys the first command for an item and answers repeats as before. A command that is late, contradicts
@@ -58,7 +122,7 @@ pub(crate) struct Belt {
     pub(crate) repeats: u64,
 }
 
-type Tell<'a> = &'a mut dyn FnMut(Timestamp, Told);
+pub(crate) type Tell<'a> = &'a mut dyn FnMut(Timestamp, Told);
 
 impl Belt {
     pub(crate) fn new(settings: SorterSettings, boot: u32) -> Self {
@@ -106,7 +170,7 @@ impl Belt {
         let (item, decide_in) = (self.item_last, self.settings.to_decision);
         tell(now, Told::Scanned { item, code: code.clone(), decide_in });
         let next_at = now + decide_in;
-        self.items.insert(item, Item { code, scanned_at: now, commanded: None, next_at, decided: None });
+        self.items.insert(item, Item { code, scanned_at: now, commanded: None, next_at, decided: None, spoiled: None });
         item
     }
 
@@ -126,10 +190,30 @@ impl Belt {
         }
     }
 
-    /// An item ends where it should not: falls off, gets stuck. Items not on the belt change nothing.
-    pub(crate) fn fail(&mut self, now: Timestamp, item: u32, outcome: End, tell: Tell<'_>) {
+    /// An item falls off or gets stuck, at once; or it is found too near to its neighbour, or to be two, and will follow
+    /// the safe plan if it isn't decided yet. Other ends, and items not on the belt, change nothing.
+    pub(crate) fn fail(&mut self, now: Timestamp, item: u32, how: End, tell: Tell<'_>) {
         self.tick(now, tell);
-        self.end(now, item, outcome, None, tell);
+        match how {
+            End::Lost | End::Jammed => self.end(now, item, how, None, tell),
+            End::Gap | End::Double => {
+                if let Some(on_belt) = self.items.get_mut(&item) {
+                    on_belt.spoiled = Some(how);
+                }
+            }
+            End::Diverted | End::Missed | End::Full => {}
+        }
+    }
+
+    /// What was read of an item that is on its way to the decision point and that no command has reached, and the time
+    /// left: as if a belt that stands started now.
+    pub(crate) fn undecided(&self, now: Timestamp, item: u32) -> Option<(Option<&Code>, Duration)> {
+        let on_belt = self.items.get(&item).filter(|on_belt| on_belt.decided.is_none())?;
+        if self.answers.contains_key(&item) {
+            return None;
+        }
+        let at = self.stopped_at.map_or(now, |stopped_at| stopped_at.max(on_belt.scanned_at));
+        Some((on_belt.code.as_ref(), on_belt.next_at - at))
     }
 
     /// A command of the present boot for the chute of that index arrived; `expired` by its own deadline.
@@ -197,10 +281,11 @@ impl Belt {
         if let Some((_, chute, outcome)) = on_belt.decided {
             return self.end(at, item, outcome, Some(chute), tell);
         }
-        let (chute, outcome) = match on_belt.commanded.filter(|_| edge_lives) {
-            Some((chute, _)) if !self.full[chute] => (chute, End::Diverted),
-            Some(_) => (self.hospital, End::Full),
-            None => (self.hospital, End::Missed),
+        let (chute, outcome) = match (on_belt.spoiled, on_belt.commanded.filter(|_| edge_lives)) {
+            (Some(spoiled), _) => (self.hospital, spoiled),
+            (None, Some((chute, _))) if !self.full[chute] => (chute, End::Diverted),
+            (None, Some(_)) => (self.hospital, End::Full),
+            (None, None) => (self.hospital, End::Missed),
         };
         on_belt.decided = Some((at, chute, outcome));
         let between = self.settings.between_chutes.micros().saturating_mul(chute as i64);

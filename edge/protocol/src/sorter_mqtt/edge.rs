@@ -2,15 +2,12 @@
 
 use super::{
     ACK, Ack, Arrived, DIVERT, Divert, EDGE_HEARTBEAT, EdgeHeartbeat, HEARTBEAT, HEARTBEAT_PERIOD, Heartbeat, MEMORY,
-    Outcome, RESULT, SCAN, SILENCE_MAX, STATE, Scan, State, command_id, command_item, json, parse,
+    Outcome, RESEND_PERIOD, RESULT, SCAN, SILENCE_MAX, STATE, Scan, State, command_id, command_item, json, parse,
 };
 use crate::sorter::{Event, Order};
 use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
 use stowage_base::{Code, Duration, Timestamp};
-
-/// A command that isn't acknowledged is sent again after this.
-const RESEND_PERIOD: Duration = Duration::from_millis(200);
 
 /// The sorter's clock is mapped by the quickest of so many of its last messages.
 const CLOCK_SAMPLES: usize = 16;
@@ -144,7 +141,7 @@ impl Edge {
     }
 
     /// Commands the sorter, now and again until it answers, never after the order's deadline less the latency margin.
-    /// A repeat of an order changes nothing; another chute for the same item is refused.
+    /// A repeat of an open order changes nothing; another chute for the same item is refused.
     pub fn divert(&mut self, now: Timestamp, order: Order, sink: &mut impl Sink) {
         let Order { boot, item, chute, deadline } = order;
         if let Some(known) = &self.known
