@@ -304,8 +304,7 @@ fn two_sorters_share_one_plan_each_with_its_own_items_chutes_and_starts() {
     plant.write_edge(&(plant.edge_toml() + &second));
     let (_broker, mut first, edge) = at_work(&plant);
     let (port, chutes) = (plant.broker.to_string(), "C4,C3,C2,C1,OUT");
-    let mut second =
-        plant.sorter_with(&["--port", &port, "--id", "sorter-2", "--chutes", chutes, "--hospital", "OUT"]);
+    let mut second = plant.sorter_with(&["--port", &port, "--id", "sorter-2", "--chutes", chutes, "--hospital", "OUT"]);
     edge.wait_device("sorter-2", true);
     for n in 0..8 {
         edge.announce(&format!("P-{n}"), "US");
@@ -330,7 +329,8 @@ fn two_sorters_share_one_plan_each_with_its_own_items_chutes_and_starts() {
         (confirmed.len() == 10).then_some(confirmed)
     });
     for n in 1..=2 {
-        let of = |fact: &&Value| fact["data"]["command"].as_str().is_some_and(|id| id.starts_with(&format!("sorter-{n}/")));
+        let of =
+            |fact: &&Value| fact["data"]["command"].as_str().is_some_and(|id| id.starts_with(&format!("sorter-{n}/")));
         assert_eq!(confirmed.iter().filter(of).count(), 5, "sorter-{n}");
     }
     // One of them starts anew: the other's items go on.

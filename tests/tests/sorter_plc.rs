@@ -197,10 +197,15 @@ fn a_full_chute_a_jam_a_loss_and_an_emergency_stop_are_observed() {
         let end = belt.end(&item);
         (end["kind"] == "command.confirmed" && end["data"]["chute"] == "C2").then_some(())
     });
-    for (jammed, why) in [(true, "it is stuck"), (false, "the sorter lost track of it")] {
+    for (how, why) in [
+        ("jammed", "it is stuck"),
+        ("lost", "the sorter lost track of it"),
+        ("gap", "too near to its neighbour: the sorter followed its safe plan"),
+        ("double", "two items that can't be told apart: the sorter followed its safe plan"),
+    ] {
         let item = induct(&mut plc, Some("EXP-1"));
         until("the acknowledgement", || kinds(&belt.life(&item)).contains(&"command.acknowledged").then_some(()));
-        plc.tell(&json!({"fail": {"item": item, "jammed": jammed}}));
+        plc.tell(&json!({"fail": {"item": item, "how": how}}));
         let end = belt.end(&item);
         assert_eq!((&end["kind"], &end["why"]), (&json!("command.failed"), &json!(why)), "{end}");
     }

@@ -15,7 +15,7 @@ use crate::reconcile;
 use crate::record::{Act, Clerk, Recorder};
 use crate::scan;
 use crate::site::{Device, DeviceIx, DeviceKind, PortalIx, ReadPointIx, Site, ZoneIx};
-use crate::sorting::{self, AtScanPoint, OUTCOME_WAIT};
+use crate::sorting::{self, AtScanPoint, OUTCOME_WAIT, WORD_WAIT};
 use crate::state::{CommandState, Discrepancy, Item, Parcel, State};
 use crate::view::{DeviceView, DiscrepancyView, PortalView, Totals, View, ZoneView};
 use std::collections::btree_map::Entry as MapEntry;
@@ -264,7 +264,7 @@ impl Engine {
         while self.held.front().is_some_and(|(after, _)| *after <= self.durable) {
             let Some((_, effect)) = self.held.pop_front() else { break };
             match &effect {
-                // Its deadline's own tick has recorded it as missed.
+                // It will be recorded as missed: no session tells that it left.
                 Effect::Divert { deadline, .. } if *deadline <= self.now => {}
                 _ => self.ready.push(effect),
             }
@@ -518,7 +518,7 @@ impl Engine {
                 self.devices[usize::from(sorter.0)].count += 1;
                 let at = AtScanPoint { sorter, item: (boot, item), code, decide_by };
                 if let Some(id) = sorting::scanned(recorder, site, &self.full_chutes, now, at) {
-                    self.deadlines.insert((decide_by, id.clone()));
+                    self.deadlines.insert((decide_by + WORD_WAIT, id.clone()));
                     self.divert(sorter, &id);
                 }
             }

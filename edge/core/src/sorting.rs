@@ -8,6 +8,10 @@ use crate::state::{Command, CommandState, State};
 use std::collections::BTreeSet;
 use stowage_base::{Code, Duration, Timestamp};
 
+/// How long after a command's deadline its session may take to tell whether it left: its word has a queue of its own to
+/// pass. Past it, a command of which nothing was heard is taken as never sent.
+pub const WORD_WAIT: Duration = Duration::from_secs(5);
+
 /// How long after a command's deadline the sorter may take to tell what became of the item.
 pub const OUTCOME_WAIT: Duration = Duration::from_secs(60);
 
@@ -227,6 +231,7 @@ pub fn ended(
 /// Why an item did not go to its goal.
 fn reason(outcome: SortOutcome, chute: Option<&Code>, goal: &Code) -> String {
     match outcome {
+        SortOutcome::Diverted if chute == Some(goal) => "it was diverted all the same".into(),
         SortOutcome::Diverted => {
             format!("it went to {}, not to {goal}", chute.map_or("somewhere else", |chute| chute.as_str()))
         }

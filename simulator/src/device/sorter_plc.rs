@@ -7,7 +7,6 @@ use stowage::config::SorterModbus;
 use stowage_base::{Duration, Timestamp};
 use stowage_protocol::modbus::Framing;
 use stowage_protocol::modbus_sorter::{Plc, PlcSettings};
-use stowage_protocol::sorter::End;
 use stowage_protocol::sorter_mqtt::Delivery;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -182,9 +181,8 @@ impl Live {
                 self.step(|plc, now, _| plc.set_full(now, &chute, full));
             }
             PlcCommand::Sorter(SorterCommand::Run(run)) => self.step(|plc, now, _| plc.set_run(now, run)),
-            PlcCommand::Sorter(SorterCommand::Fail { item, jammed }) => {
-                let end = if jammed { End::Jammed } else { End::Lost };
-                self.step(|plc, now, _| plc.fail(now, item, end));
+            PlcCommand::Sorter(SorterCommand::Fail { item, how }) => {
+                self.step(|plc, now, _| plc.fail(now, item, how));
             }
             PlcCommand::Sorter(SorterCommand::Restart {}) => self.step(|plc, now, _| plc.restart(now)),
             PlcCommand::Line(LineCommand::Silent(silent)) => self.plc.set_silent(silent),

@@ -10,6 +10,7 @@ mod llrp;
 mod mercury;
 mod modbus;
 mod smart_readers;
+mod sorter_mqtt;
 mod steps;
 mod vda5050;
 
@@ -39,6 +40,8 @@ pub const BODIES: &[(&str, Body)] = &[
     ("modbus-sorter-edge", modbus::edge),
     ("modbus-sorter-pair", modbus::pair),
     ("modbus-sorter-plc", modbus::plc),
+    ("sorter-mqtt-edge", sorter_mqtt::edge),
+    ("sorter-mqtt-sorter", sorter_mqtt::sorter),
     ("vda5050-edge", vda5050::edge),
     ("vda5050-message", vda5050::message),
     ("vda5050-robot", vda5050::robot),

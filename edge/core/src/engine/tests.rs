@@ -577,6 +577,8 @@ fn a_command_whose_moment_passes_while_it_waits_is_missed_and_never_sent() {
     bench.pass(500);
     bench.store(batch);
     assert_eq!(bench.commit(), [], "durable too late");
+    bench.pass(WORD_WAIT.millis());
+    bench.engine.tick(bench.now);
     bench.commit();
     assert_eq!(bench.kinds_after(1), ["parcel.scanned", "command.planned", "command.missed"]);
     assert_eq!(bench.facts.last().map(|fact| fact.at), Some(bench.now - Duration::from_millis(100)), "at its own time");
@@ -634,6 +636,25 @@ fn an_item_that_was_never_reported_is_recorded_once_where_it_ended() {
     assert_eq!(bench.kinds_after(1), ["parcel.missed"]);
     bench.input(scanned(3, Some("1Z-A"), bench.now + Duration::from_millis(400)));
     assert_eq!(bench.commit(), [], "a report that comes after the end commands nothing");
+}
+
+#[test]
+fn whether_a_command_left_its_session_may_tell_a_little_after_the_deadline() {
+    for (told, wanted) in [
+        (SorterEvent::Sent { boot: 7, item: 1 }, &["command.sent", "command.confirmed"][..]),
+        (SorterEvent::NotSent { boot: 7, item: 1 }, &["command.missed", "parcel.ended"]),
+    ] {
+        let mut bench = Bench::new();
+        bench.input(scanned(1, Some("1Z-A"), bench.now + Duration::from_millis(400)));
+        assert_eq!(chutes(&bench.commit()), ["C1"]);
+        bench.pass(401);
+        bench.engine.tick(bench.now);
+        bench.input(sorter(told));
+        let chute = Some(code("C1"));
+        bench.input(sorter(SorterEvent::Ended { boot: 7, item: 1, outcome: SortOutcome::Diverted, chute }));
+        bench.commit();
+        assert_eq!(bench.kinds_after(3), wanted);
+    }
 }
 
 #[test]
