@@ -260,7 +260,7 @@ fn an_item_that_passes_the_scan_point_unheard_before_the_belt_stops_is_never_com
     edge.wait_device("sorter-1", true);
     // Reported again, with the time that it will have: the command comes while the belt stands.
     acknowledged(&plant, &item);
-    assert_eq!(edge.device("sorter-1")["belt"], "stopped");
+    until("the page to know", || (edge.device("sorter-1")["belt"] == "stopped").then_some(()));
     sorter.tell(&json!({"run": "running"}));
     let delivered = sorter.hear("delivered", |delivered| delivered["item"] == item);
     assert_eq!((&delivered["chute"], &delivered["outcome"]), (&json!("C4"), &json!("diverted")));

@@ -189,8 +189,7 @@ impl Sorter {
     /// Time has passed: items move on.
     pub fn tick(&mut self, now: Timestamp, out: Out<'_>) {
         self.act(|belt, tell| belt.tick(now, tell));
-        self.publish_reports(now, out);
-        self.publish_results(now, out);
+        // First of all on a new connection: how things stand.
         if let Some(due) = self.heartbeat_at.filter(|due| *due <= now) {
             if self.state_at <= now {
                 self.publish_state(now, out);
@@ -199,6 +198,8 @@ impl Sorter {
             // Missed beats are not made up for.
             self.heartbeat_at = Some(now.max(due) + HEARTBEAT_PERIOD);
         }
+        self.publish_reports(now, out);
+        self.publish_results(now, out);
     }
 
     /// When to call [`tick`](Self::tick) if nothing else happens; `None` while there is nothing to wait for.
