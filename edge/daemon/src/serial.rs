@@ -1,8 +1,9 @@
 //! Serial ports: opened for one program alone, with words for what is to be done where they can't be.
 
+use crate::config::Parity;
 use std::io;
 use std::path::Path;
-use tokio_serial::{ErrorKind, SerialPort as _, SerialPortBuilder, SerialStream};
+use tokio_serial::{ErrorKind, SerialPort as _, SerialPortBuilder, SerialStream, StopBits};
 
 /// Opens the port behind a device file: eight bits, no parity, one stop bit, no flow control.
 ///
@@ -12,15 +13,25 @@ pub(crate) fn open(path: &Path, baud: u32) -> io::Result<SerialStream> {
     open_as(path, &tokio_serial::new(path.display().to_string(), baud))
 }
 
-/// Opens it with settings of its own.
-///
-/// # Errors
-/// As [`open`].
-pub(crate) fn open_as(path: &Path, settings: &SerialPortBuilder) -> io::Result<SerialStream> {
+fn open_as(path: &Path, settings: &SerialPortBuilder) -> io::Result<SerialStream> {
     SerialStream::open(settings).map_err(|error| {
         let kind = io::Error::from(error.clone()).kind();
         io::Error::new(kind, format!("{}: {}", path.display(), mend(&error, path)))
     })
+}
+
+/// Opens it for a bus of Modbus RTU.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_bus(path: &Path, baud: u32, parity: Parity, stop_bits: u8) -> io::Result<SerialStream> {
+    let parity = match parity {
+        Parity::None => tokio_serial::Parity::None,
+        Parity::Even => tokio_serial::Parity::Even,
+        Parity::Odd => tokio_serial::Parity::Odd,
+    };
+    let stop_bits = if stop_bits == 2 { StopBits::Two } else { StopBits::One };
+    open_as(path, &tokio_serial::new(path.display().to_string(), baud).parity(parity).stop_bits(stop_bits))
 }
 
 /// Gives an open port another speed, for all octets from now on.

@@ -8,6 +8,7 @@ mod check;
 mod decode;
 mod facts;
 mod output;
+mod probe;
 mod run;
 mod verify;
 
@@ -39,6 +40,7 @@ enum Command {
     Check(check::Args),
     Facts(facts::Args),
     Verify(verify::Args),
+    Probe(probe::Args),
     /// Tell what codes and frames say, one answer a line
     #[command(subcommand)]
     Decode(decode::Command),
@@ -96,6 +98,7 @@ pub fn run(
         Command::Check(args) => check::run(&args, &mut output),
         Command::Facts(args) => facts::run(&args, &mut output),
         Command::Verify(args) => verify::run(&args, &mut output),
+        Command::Probe(args) => probe::run(&args, &mut output),
         Command::Decode(command) => decode::run(&command, input, &mut output),
         Command::Bench(command) => bench::run(&command, &mut output),
     };

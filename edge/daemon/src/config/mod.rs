@@ -13,7 +13,7 @@ mod scenario;
 mod site;
 #[cfg(test)]
 mod tests;
-mod url;
+pub(crate) mod url;
 
 pub use device::{
     Antenna, Chutes, Device, DeviceKind, ImpinjIot, Llrp, Mercury, ModbusLine, Parity, Robot, Scanner, SorterModbus,

@@ -50,14 +50,14 @@ pub(super) fn control(url: &str) -> Result<(Control, bool), String> {
 }
 
 /// `llrp://HOST[:PORT]`.
-pub(super) fn llrp(url: &str) -> Result<(String, u16), String> {
+pub(crate) fn llrp(url: &str) -> Result<(String, u16), String> {
     let rest = url.strip_prefix("llrp://").ok_or("not an LLRP reader's URL: give llrp://HOST or llrp://HOST:PORT")?;
     host_port(rest, 5084).map_err(|why| format!("{why}; LLRP readers listen on port 5084"))
 }
 
 /// `mqtt://[USER:PASSWORD@]HOST[:PORT]`, or `mqtts://` with TLS, which is returned beside; `%XX` stands for an octet of
 /// name or password.
-pub(super) fn mqtt(url: &str) -> Result<(Broker, bool), String> {
+pub(crate) fn mqtt(url: &str) -> Result<(Broker, bool), String> {
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
     let (tls, default) = match scheme {
         "mqtt" => (false, 1883),
@@ -81,7 +81,7 @@ pub(super) fn mqtt(url: &str) -> Result<(Broker, bool), String> {
 }
 
 /// `serial:///dev/FILE[?baud=RATE]`.
-pub(super) fn serial(url: &str) -> Result<(PathBuf, u32), String> {
+pub(crate) fn serial(url: &str) -> Result<(PathBuf, u32), String> {
     let (url, query) = url.split_once('?').unwrap_or((url, "baud=115200"));
     let path = url.strip_prefix("serial://").filter(|path| path.starts_with('/') && path.len() > 1);
     let path =
@@ -92,7 +92,7 @@ pub(super) fn serial(url: &str) -> Result<(PathBuf, u32), String> {
 }
 
 /// `modbus://HOST[:PORT]`, or `serial:///dev/FILE[?baud=RATE&parity=even|odd|none&stop=1|2]`.
-pub(super) fn modbus(url: &str) -> Result<ModbusLine, String> {
+pub(crate) fn modbus(url: &str) -> Result<ModbusLine, String> {
     if let Some(rest) = url.strip_prefix("modbus://") {
         let (host, port) = host_port(rest, 502).map_err(|why| format!("{why}; Modbus servers listen on port 502"))?;
         return Ok(ModbusLine::Tcp { host, port });

@@ -10,7 +10,7 @@ mod sorter;
 mod sorter_plc;
 
 use crate::adapt::{self, reader::Points};
-use crate::config::{Broker, Device, DeviceKind, Edge, ModbusLine, Parity, SorterMqtt};
+use crate::config::{Broker, Device, DeviceKind, Edge, ModbusLine, SorterMqtt};
 use crate::runtime::{Clock, Port};
 use crate::serial;
 use reader::{Line, Reader};
@@ -23,7 +23,6 @@ use stowage_protocol::reader_mqtt::Session;
 use stowage_protocol::{impinj_iot, llrp, modbus_sorter, zebra_iotc};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio_serial::StopBits;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -133,16 +132,9 @@ impl Ground<'_> {
                 let sorter = sorter_plc::SorterPlc::new(session, port, effects, clock, stop);
                 match plc.line.clone() {
                     ModbusLine::Tcp { host, port } => self.tasks.spawn(sorter.run(move || dial((host.clone(), port)))),
-                    ModbusLine::Serial { path, baud, parity, stop_bits } => self.tasks.spawn(sorter.run(move || {
-                        let port = tokio_serial::new(path.display().to_string(), baud)
-                            .parity(match parity {
-                                Parity::None => tokio_serial::Parity::None,
-                                Parity::Even => tokio_serial::Parity::Even,
-                                Parity::Odd => tokio_serial::Parity::Odd,
-                            })
-                            .stop_bits(if stop_bits == 2 { StopBits::Two } else { StopBits::One });
-                        std::future::ready(serial::open_as(&path, &port))
-                    })),
+                    ModbusLine::Serial { path, baud, parity, stop_bits } => self.tasks.spawn(
+                        sorter.run(move || std::future::ready(serial::open_bus(&path, baud, parity, stop_bits))),
+                    ),
                 };
             }
             DeviceKind::Scanner(_) => {
