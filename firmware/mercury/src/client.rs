@@ -499,7 +499,9 @@ impl Session {
         let of_antenna = matches!(status, Status::RETURN_LOSS | Status::ANTENNA_NOT_CONNECTED);
         self.visits.fault(&self.settings.antennas, now, of_antenna, sink);
         self.suspect |= of_antenna;
-        if self.fault.is_none_or(|(last, at)| last != status || now - at >= FAULT_AGAIN) {
+        // Which antenna it is was told already; another one would be found at the next check.
+        let explained = of_antenna && self.visits.any_sick();
+        if !explained && self.fault.is_none_or(|(last, at)| last != status || now - at >= FAULT_AGAIN) {
             self.fault = Some((status, now));
             sink.event(ReaderEvent::Fault { what: status.advice(), code: u32::from(status.0) });
         }

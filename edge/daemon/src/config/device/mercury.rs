@@ -80,3 +80,17 @@ fn ports(section: &mut Section<'_>, places: &mut Places<'_>) -> Antennas {
     // Each in range, once, at least one.
     Antennas::new(at_least_one).unwrap_or_else(|| unreachable!("ports were checked: {ports:?}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_speed_that_no_module_knows_is_refused_with_those_that_it_may_be() {
+        for baud in SPEEDS {
+            assert!(known_speed(("/dev/ttyUSB0".into(), baud)).is_ok());
+        }
+        let refused = known_speed(("/dev/ttyUSB0".into(), 250_000)).expect_err("no such speed");
+        assert!(refused.starts_with("baud=250000 is no speed of such modules: give one of 115200, 9600"), "{refused}");
+    }
+}
