@@ -718,7 +718,7 @@ impl Fleet {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn whatever_the_link_does_no_robot_leaves_its_base_or_acts_twice_and_all_end_where_ordered(
