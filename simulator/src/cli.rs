@@ -62,8 +62,9 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct DemoArgs {
-    /// Take four ports from here on (page, scanners, reader, broker) in place of 8080, 7070, 5084 and 1883
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=65_532))]
+    /// Take five ports from here on (page, scanners, LLRP reader, broker, smart reader) in place of 8080, 7070, 5084,
+    /// 1883 and 8070
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=65_531))]
     port_base: Option<u16>,
     /// Draws what happens
     #[arg(long, default_value_t = 1)]

@@ -2,6 +2,7 @@
 
 use rustix::process::Signal;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -24,9 +25,9 @@ struct Demo {
 
 impl Demo {
     fn new() -> Self {
-        let base = within(Duration::from_secs(20), "four free ports in a row", || {
+        let base = within(Duration::from_secs(20), "free ports in a row", || {
             let base = free_port();
-            (1..=3).all(|next| free_port() == base + next).then_some(base)
+            (1..=4).all(|next| free_port() == base + next).then_some(base)
         });
         Self { folder: TempDir::new().expect("a folder"), base }
     }
@@ -102,7 +103,16 @@ fn it_works_stops_and_goes_on() {
         let some = |total: &str| view["totals"][total].as_u64() > Some(0);
         (up && some("units") && some("sorted") && some("intents")).then_some(())
     });
-    for kind in ["stock.received", "command.confirmed"] {
+    let facts = |kind: &str| demo.stowage(&["facts", "--kind", kind]);
+    let at_chutes = || {
+        let arrived = facts("command.confirmed");
+        let chutes: BTreeSet<_> = arrived.iter().filter_map(|fact| fact["where"].as_str()?.chars().next()).collect();
+        (chutes.contains(&'C') && chutes.contains(&'D')).then_some(())
+    };
+    within(Duration::from_secs(120), "a parcel in a chute of each sorter", at_chutes);
+    let brought = || facts("transport.delivered").first().cloned();
+    within(Duration::from_secs(180), "a load that a robot has brought", brought);
+    for kind in ["stock.received", "parcel.moved"] {
         assert!(!demo.stowage(&["facts", "--kind", kind]).is_empty(), "{kind}");
     }
     let resident = resident_kib(program.id());
@@ -118,7 +128,7 @@ fn it_works_stops_and_goes_on() {
 #[test]
 fn what_is_in_the_way_is_named_with_the_mend() {
     let demo = Demo::new();
-    for (offset, what) in [(0, "the page"), (2, "the reader"), (3, "broker")] {
+    for (offset, what) in [(0, "the page"), (2, "the reader"), (3, "broker"), (4, "the smart reader")] {
         let port = demo.base + offset;
         let _other = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("it is free");
         demo.refuses(&[what, &port.to_string(), "--port-base"]);

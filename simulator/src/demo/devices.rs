@@ -4,7 +4,7 @@ use super::DemoError;
 use crate::broker;
 use crate::device::{
     Events, HandheldSettings, PlcLine, Pty, RestPort, SorterCommand, SorterLink, Stage, TcpPort, ZebraSite, impinj,
-    llrp, mercury, plc_settings, sorter, sorter_plc, zebra,
+    llrp, mercury, plc_settings, robot, sorter, sorter_plc, zebra,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use stowage_mercury::ModuleSettings;
 use stowage_protocol::llrp::reader::Profile;
 use stowage_protocol::modbus_sorter::PlcSettings;
 use stowage_protocol::sorter_mqtt::SorterSettings;
+use stowage_protocol::vda5050::RobotSettings;
 use stowage_protocol::{impinj_iot, zebra_iotc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +56,7 @@ pub(super) enum Far {
     Zebra { device: DeviceIx, site: ZebraSite, profile: zebra_iotc::Profile },
     SorterMqtt { link: Box<SorterLink>, settings: SorterSettings },
     SorterModbus { way: Way, settings: PlcSettings },
+    Robot { broker: Broker, settings: Box<RobotSettings> },
 }
 
 /// Where a PLC waits for the edge.
@@ -79,6 +81,7 @@ pub(super) fn plan(edge: &mut Edge, folder: &Path, ports: Ports) -> Result<Plan,
         }
     }
     let mut plan = Plan { broker, far: Vec::new(), handhelds: Vec::new() };
+    let roadmap = &edge.site.roadmap;
     for (index, device) in edge.devices.iter_mut().enumerate() {
         let ix = DeviceIx(index as u16);
         match &mut device.kind {
@@ -125,12 +128,11 @@ pub(super) fn plan(edge: &mut Edge, folder: &Path, ports: Ports) -> Result<Plan,
                 };
                 plan.far.push(Far::SorterMqtt { link, settings });
             }
-            DeviceKind::Robot(robot) => turn(&mut robot.broker, broker),
             DeviceKind::SorterModbus(plc) => {
                 let way = match &mut plc.line {
                     ModbusLine::Tcp { host, port } => {
                         // A port that needs no rights.
-                        let address = ports.at(if *port < 1_024 { 1_502 } else { *port }, 4);
+                        let address = ports.at(if *port < 1_024 { 1_502 } else { *port }, 5);
                         (*host, *port) = (address.ip().to_string(), address.port());
                         Way::Tcp(address)
                     }
@@ -140,6 +142,22 @@ pub(super) fn plan(edge: &mut Edge, folder: &Path, ports: Ports) -> Result<Plan,
                     }
                 };
                 plan.far.push(Far::SorterModbus { way, settings: plc_settings(plc, plc.line.framing(), BELT) });
+            }
+            DeviceKind::Robot(robot) => {
+                turn(&mut robot.broker, broker);
+                let at = robot.start.as_ref().and_then(|start| roadmap.coded(start)).or(roadmap.indices().next());
+                let Some(node) = at.map(|at| roadmap.node(at)) else { continue };
+                let (pick, drop) = (Duration::from_secs(2), Duration::from_secs(2));
+                let settings = RobotSettings {
+                    interface: robot.interface.clone(),
+                    map: robot.map.clone(),
+                    x_mm: node.x_mm,
+                    y_mm: node.y_mm,
+                    pick,
+                    drop,
+                    ..RobotSettings::carrier(robot.version, &robot.manufacturer, &robot.serial, &node.code)
+                };
+                plan.far.push(Far::Robot { broker: robot.broker.clone(), settings: Box::new(settings) });
             }
             DeviceKind::Scanner(scanner) => plan.handhelds.push(HandheldSettings {
                 device: device.id.clone(),
@@ -196,6 +214,10 @@ pub(super) async fn start(
             Far::Zebra { device, site, profile } => {
                 let (_, commands) = mpsc::channel(1);
                 tokio::spawn(zebra(site, profile, stage, device, commands, events, stop));
+            }
+            Far::Robot { broker, settings } => {
+                let (_, commands) = mpsc::channel(1);
+                tokio::spawn(robot(broker, *settings, stage.clock, commands, events, stop));
             }
             Far::SorterMqtt { link, settings } => {
                 let (induct, parcels) = mpsc::channel(16);

@@ -23,7 +23,8 @@ pub(super) fn say(who: &str, what: &str) {
 pub(super) fn welcome(page: SocketAddr, folder: &Path) {
     let _ = writeln!(
         io::stdout(),
-        "\nStowage demo: a warehouse with two RFID gates, a sorter and a worker with a handheld scanner.\n\n  \
+        "\nStowage demo: a warehouse with RFID gates and smart readers, two sorters, two robots and a worker with a handheld \
+         scanner.\n\n  \
          Look at it:  http://{page}/\n  Kept in:     {}\n  Stop:        Ctrl-C (the next start goes on from there)\n",
         folder.display()
     );

@@ -15,7 +15,7 @@ const ROUTES: [&str; 4] = ["DE", "FR", "PL", "US"];
 pub(super) async fn run(page: SocketAddr, seed: u64, clock: Clock, inductions: Vec<mpsc::Sender<SorterCommand>>) {
     let mut draw = ChaCha8Rng::seed_from_u64(seed ^ 0x5041_5243_454C);
     loop {
-        tokio::time::sleep(Duration::from_millis(4_000 + u64::from(draw.next_u32() % 6_000))).await;
+        tokio::time::sleep(Duration::from_millis(2_500 + u64::from(draw.next_u32() % 3_500))).await;
         // Ten a second at most, so no number comes twice, whenever the demo was started before.
         let number = clock.now().micros() / 100_000 % 10_000_000_000;
         let luck = draw.next_u32() % 100;

@@ -25,6 +25,9 @@ const GOODS_MANY: usize = 40;
 const DOCK: &str = "DOCK";
 const RECEIVING: &str = "RECV-2";
 
+/// Where goods are packed.
+const BENCH: &str = "PACK-1";
+
 /// A person with a pallet truck.
 const SPEED_MM_S: u32 = 1_200;
 
@@ -45,9 +48,7 @@ impl Script {
         // Another day, other things: but the same ones if the house is in the same state.
         let draw = ChaCha8Rng::seed_from_u64(seed ^ floor.last_serial << 16);
         let script = Self { draw, site, gates, stage, floor, worker, lost: Vec::new() };
-        for good in &script.floor.goods {
-            script.stage.world().stow(good.epc, script.zone(&good.at));
-        }
+        script.floor.goods.iter().for_each(|good| script.lay(good.epc, &good.at));
         script
     }
 
@@ -81,12 +82,14 @@ impl Script {
     async fn next(&mut self) {
         let on_dock = self.on_dock();
         let stored = self.in_store();
+        let on_bench = self.at(|at| at == BENCH);
         let full = self.floor.goods.len() >= GOODS_MANY;
         match self.below(100) {
             _ if on_dock.len() >= 4 && self.below(3) > 0 => {
                 let loses_one = self.below(6) == 0;
                 self.put_away(on_dock, loses_one).await;
             }
+            _ if on_bench.len() >= 3 => self.put_back(on_bench).await,
             0..30 if !full => self.arrive().await,
             30..40 => self.receive_heap().await,
             40..55 => self.count().await,
@@ -131,6 +134,7 @@ impl Script {
         for (position, index) in which.iter().enumerate() {
             if Some(position) != lost {
                 self.floor.goods[*index].at = to.clone();
+                self.lay(epcs[position], &to);
             }
         }
         self.worker.mode(Mode::PutAway).await;
@@ -148,17 +152,62 @@ impl Script {
         self.walk(self.gates.store, &epcs, Direction::In, Course::TurnBack).await;
     }
 
-    /// An item is put on another shelf, and nobody scans it; or it is carried out to the dock.
+    /// An item is put somewhere else, and nobody scans it.
     async fn mislay(&mut self, which: Vec<usize>) {
         let index = self.any(&which);
         let epc = self.floor.goods[index].epc;
-        if self.below(2) == 0 {
-            say("floor", "somebody carries an item out of the store without a scan");
-            self.floor.goods[index].at = short(DOCK);
-            self.walk(self.gates.store, &[epc], Direction::Out, Course::Through).await;
-        } else {
-            say("floor", "an item is put on another shelf without a scan: no antenna sees that");
-            self.floor.goods[index].at = self.any_shelf();
+        match self.below(3) {
+            0 => {
+                say("floor", "somebody carries an item out of the store without a scan");
+                self.floor.goods[index].at = short(DOCK);
+                self.walk(self.gates.store, &[epc], Direction::Out, Course::Through).await;
+            }
+            1 => {
+                say("floor", "somebody takes an item to the packing bench without a scan");
+                self.floor.goods[index].at = short(BENCH);
+                self.lay(epc, &short(BENCH));
+            }
+            _ => {
+                say("floor", "an item is put on another shelf without a scan: no antenna tells shelves apart");
+                let shelf = self.any_shelf();
+                self.lay(epc, &shelf);
+                self.floor.goods[index].at = shelf;
+            }
+        }
+    }
+
+    /// What lies on the bench goes back to a shelf.
+    async fn put_back(&mut self, mut which: Vec<usize>) {
+        which.truncate(4);
+        let (to, epcs) = (self.any_shelf(), self.epcs(&which));
+        say("ada", &format!("brings {} items from the packing bench back to {to}", epcs.len()));
+        for (index, epc) in which.iter().zip(&epcs) {
+            self.floor.goods[*index].at = to.clone();
+            self.lay(*epc, &to);
+        }
+        self.worker.mode(Mode::PutAway).await;
+        self.worker.scan(&to).await;
+        for epc in &epcs {
+            self.worker.tag(*epc).await;
+        }
+        self.worker.settled().await;
+    }
+
+    /// Lays a tag where goods at `at` lie: under an antenna that looks into the zone, if there is one; of several, under
+    /// its shelf's.
+    fn lay(&self, epc: Epc, at: &Code) {
+        let zone = self.zone(at);
+        let over = self.site.read_points.iter().filter(|point| point.portal.is_none() && point.zone == zone);
+        let over: Vec<_> = over.collect();
+        let shelf = at.bytes().map(usize::from).sum::<usize>();
+        let mut world = self.stage.world();
+        match over.get(shelf % over.len().max(1)) {
+            Some(point) => {
+                let distance_mm = 800 + (epc.hash64() % 1_500) as u32;
+                // The site's world has every antenna of the site.
+                let _ = world.place(self.stage.clock.now(), epc, point.device, point.antenna, distance_mm);
+            }
+            None => world.stow(epc, zone),
         }
     }
 

@@ -233,7 +233,7 @@ impl RestPort {
     /// The port is taken, or not ours to take.
     pub async fn listen(address: SocketAddr) -> Result<Self, DeviceError> {
         let listener = TcpListener::bind(address).await;
-        listener.map(Self).map_err(|error| DeviceError::Listen { what: "the reader", address, error })
+        listener.map(Self).map_err(|error| DeviceError::Listen { what: "the smart reader", address, error })
     }
 
     /// Where it listens, with the port that the system chose if 0 was asked for.

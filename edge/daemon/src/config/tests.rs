@@ -50,7 +50,9 @@ fn site_faults(text: &str) -> Vec<String> {
 fn the_demo_is_good() {
     let edge = load_edge(&demo("edge.toml")).unwrap_or_else(|faults| panic!("{faults}"));
     let ids: Vec<&str> = edge.devices.iter().map(|device| device.id.as_str()).collect();
-    assert_eq!(ids, ["gate-1", "gate-2", "sorter-1", "scan-1", "scan-2"]);
+    let known =
+        ["gate-1", "gate-2", "sorter-1", "scan-1", "scan-2", "shelf-1", "bench-1", "sorter-2", "robot-1", "robot-2"];
+    assert_eq!(ids, known);
     let site = &edge.site;
     let codes: Vec<&str> = site.devices.iter().map(|device| device.code.as_str()).collect();
     assert_eq!(codes, ids, "the core's devices keep the edge's order");
@@ -151,7 +153,7 @@ fn every_fault_is_reported_at_once_on_its_line() {
         &[
             ("time_zone = \"Europe/Berlin\"", "time_zone = \"Europe/Berlni\""),
             ("between = [\"STORE\", \"PACK\"]", "between = [\"STORES\", \"PACK\"]"),
-            ("kind = \"conveyor\"", "kind = \"belt\""),
+            ("kind = \"packing\"", "kind = \"packin\""),
             ("\"A-01-1\", \"A-01-2\"", "\"A-01-1\", \"A-01-1\""),
             ("code = \"RETURNS\"", "code = \"STORE\""),
             ("gtin = \"9521321001015\"", "gtin = \"9521321001016\""),
@@ -199,12 +201,12 @@ fn every_fault_is_reported_at_once_on_its_line() {
         ),
         (
             "site.toml",
-            "kind = \"belt\"",
-            "zone[4].kind \"belt\": not known: expected one of \"outside\", \"dock\", \"receiving\", \"aisle\", \"staging\", \"conveyor\", \"chute\", \"quarantine\", \"packing\"",
+            "kind = \"packin\"",
+            "zone[3].kind \"packin\": not known: expected one of \"outside\", \"dock\", \"receiving\", \"aisle\", \"staging\", \"conveyor\", \"chute\", \"quarantine\", \"packing\"",
         ),
         (
             "site.toml",
-            "between = [\"STORES\"",
+            "{ between = [\"STORES\", \"PACK\"] }",
             "passage[0].between[0] \"STORES\": no such zone; did you mean \"STORE\"?",
         ),
         ("site.toml", "\"A-01-1\", \"A-01-1\"", "location[1].codes[1] \"A-01-1\": is given twice: first on line "),
@@ -403,7 +405,7 @@ fn scenario(file: &str) -> PathBuf {
 fn the_scenarios_are_good_and_are_checked_with_their_edge_and_its_site() {
     let faults = load_scenario(&scenario("faults.toml")).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!((faults.name.as_str(), faults.duration.micros(), faults.load.together), ("faults", 3_600_000_000, 4));
-    assert!(faults.faults.kills > 0 && faults.edge.devices.len() == 5);
+    assert!(faults.faults.kills > 0 && faults.edge.devices.len() == 10);
     let quiet = load_scenario(&scenario("demo.toml")).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!((quiet.name.as_str(), quiet.faults), ("demo", FaultRates::default()));
     let report = check(&[demo("edge.toml"), scenario("demo.toml"), demo("site.toml")]);
@@ -460,9 +462,6 @@ fn a_device_of_unknown_kind_is_one_fault() {
 
 /// A ring of 4 m a side between chute C1 and the dock, and a robot on it.
 const ROADMAP: &str = r#"
-[[location]]
-zone = "CHUTE-1"
-code = "C1"
 [[node]]
 code = "N1"
 x_mm = 0
@@ -502,11 +501,16 @@ serial = "1"
 start = "N2"
 "#;
 
-/// The demo with a robot and a roadmap, edited.
+/// The demo with this robot and this roadmap in place of its own, edited.
 fn with_robot(edge: &[(&str, &str)], site: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = copy(&[], &[]);
-    for (name, more, edits) in [("edge.toml", ROBOT, edge), ("site.toml", ROADMAP, site)] {
-        let mut text = fs::read_to_string(demo(name)).expect("the demo's file") + more;
+    let own = [("# Robots bring", "# Followers get"), ("# The roadmap of", "# Zones: areas")];
+    let files = [("edge.toml", ROBOT, edge), ("site.toml", ROADMAP, site)];
+    for ((name, more, edits), (from, to)) in files.into_iter().zip(own) {
+        let text = fs::read_to_string(demo(name)).expect("the demo's file");
+        let (before, rest) = text.split_once(from).expect("the demo has some");
+        let (_, after) = rest.split_once(to).expect("something follows");
+        let mut text = format!("{before}#{after}{more}");
         for (old, new) in edits {
             assert!(text.contains(old), "{name}: {old:?}");
             text = text.replacen(old, new, 1);
@@ -575,7 +579,7 @@ fn faults_of_a_roadmap_name_the_line_and_the_mend() {
         "station = \"DOCK\"",
         "station = \"DOCKS\"",
         &[
-            ("station = \"DOCKS\"", "node[2].station \"DOCKS\": no such location; 21 are given, none like it"),
+            ("station = \"DOCKS\"", "node[2].station \"DOCKS\": no such location; 20 are given, none like it"),
             (
                 "to = \"DOCK\"",
                 "transport[0].to \"DOCK\": is no station: give a node `station` with this location's code",
@@ -602,20 +606,20 @@ fn faults_of_a_roadmap_name_the_line_and_the_mend() {
     edge(
         "start = \"N2\"",
         "start = \"N9\"",
-        &[("start = \"N9\"", "device[5].start \"N9\": no node of site.toml; did you mean \"N1\"?")],
+        &[("start = \"N9\"", "device[8].start \"N9\": no node of site.toml; did you mean \"N1\"?")],
     );
     edge(
         "serial = \"1\"",
         "serial = \"a/1\"",
         &[(
             "serial = \"a/1\"",
-            "device[5].serial \"a/1\": not fit for a topic: 1 or more characters, none of '/', '+', '#' and '$'",
+            "device[8].serial \"a/1\": not fit for a topic: 1 or more characters, none of '/', '+', '#' and '$'",
         )],
     );
     edge(
         "vda5050 = \"2.1\"",
         "vda5050 = \"2.2\"",
-        &[("vda5050 = \"2.2\"", "device[5].vda5050 \"2.2\": not known here; did you mean \"2.0\"?")],
+        &[("vda5050 = \"2.2\"", "device[8].vda5050 \"2.2\": not known here; did you mean \"2.0\"?")],
     );
 }
 
