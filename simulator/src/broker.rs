@@ -97,11 +97,18 @@ mod tests {
         subscriber.subscribe("#", QoS::AtLeastOnce).expect("room");
         let kept = until(&mut messages, |packet| matches!(packet, Packet::Publish(_)));
         assert!(matches!(kept, Packet::Publish(message) if message.topic == "kept" && message.retain));
-        for round in 0..20 {
+        let mut round_trips = Vec::new();
+        for round in 0..50 {
+            let begun = Instant::now();
             publisher.publish("live", QoS::AtLeastOnce, false, round.to_string()).expect("room");
             until(&mut acks, |packet| matches!(packet, Packet::PubAck(_)));
+            round_trips.push(begun.elapsed());
             let live = until(&mut messages, |packet| matches!(packet, Packet::Publish(_)));
             assert!(matches!(live, Packet::Publish(message) if message.payload == round.to_string()));
         }
+        round_trips.sort();
+        let median = round_trips[round_trips.len() / 2];
+        println!("a QoS 1 round trip takes {median:?}, at most {:?}", round_trips[round_trips.len() - 1]);
+        assert!(median < Duration::from_millis(35), "{median:?}: someone waits for a delayed acknowledgement");
     }
 }
