@@ -46,9 +46,15 @@ impl Uart {
 
     /// Begins to send and to receive, at 115,200 Bd.
     pub(crate) fn begin(&self) {
-        store(self.base + 0x10, TICKS_PER_S / 115_200);
+        self.set_speed(115_200);
         store(self.base + 0x08, 0b1011); // send, receive, interrupt on receipt
         store(0xE000_E100 + self.interrupt / 32 * 4, 1 << (self.interrupt % 32));
+    }
+
+    /// The speed of the line in Bd, for all octets from now on.
+    pub(crate) fn set_speed(&self, baud: u32) {
+        // The least that the divider takes.
+        store(self.base + 0x10, (TICKS_PER_S / baud.max(1)).max(16));
     }
 
     /// The octet that has arrived, if one has.

@@ -35,6 +35,9 @@ const BARCODE: usize = 256;
 /// A trigger waits so long for a tag.
 const TRIGGER_WAIT: Duration = Duration::from_secs(3);
 
+/// The speed of the module's line, once the module is found.
+const MODULE_BAUD: u32 = 115_200;
+
 /// A module that gave up its line is connected anew after this.
 const MODULE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -342,6 +345,8 @@ impl Face for Voice {
 /// The RFID module, and the trigger that makes one of its reads a scan.
 struct Module {
     client: Client,
+    /// The line's speed as it is set.
+    baud: u32,
     again_at: Option<Timestamp>,
     armed_until: Option<Timestamp>,
     seen: Option<stowage_base::Epc>,
@@ -351,9 +356,10 @@ impl Module {
     fn new() -> Self {
         // One antenna, in the handle; the list is checked to hold it.
         let antennas = Antennas::new(&[1]);
-        let settings = |antennas| Settings { region: Region::EUROPE_3, read_power_cdbm: 2_400, antennas };
+        let settings =
+            |antennas| Settings { baud: MODULE_BAUD, region: Region::EUROPE_3, read_power_cdbm: 2_400, antennas };
         let Some(client) = antennas.map(|antennas| Client::new(settings(antennas))) else { halt() };
-        Self { client, again_at: Some(Timestamp::EPOCH), armed_until: None, seen: None }
+        Self { client, baud: MODULE_BAUD, again_at: Some(Timestamp::EPOCH), armed_until: None, seen: None }
     }
 
     fn trigger(&mut self, now: Timestamp) {
@@ -378,6 +384,10 @@ impl Module {
         }
         if self.client.next_deadline().is_some_and(|at| at <= now) {
             self.client.tick(now, &mut sink);
+        }
+        if let Some(baud) = self.client.baud().filter(|baud| *baud != self.baud) {
+            Uart::MODULE.set_speed(baud);
+            self.baud = baud;
         }
         if self.client.over() {
             self.client.disconnected(now, &mut sink);
