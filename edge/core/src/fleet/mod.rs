@@ -3,7 +3,7 @@
 //! A *transport* is a load to bring from one station to another: planned → assigned → loaded → delivered, failed or
 //! cancelled. For it, or to get out of another's way, a robot gets a *drive*: stops on the roadmap, of which it holds
 //! the released ones ([`traffic`] says which it may be given). A drive is told whole, with a fact before each change;
-//! what a robot reports frees what it has passed, and moves the load in the book ([`load`]).
+//! what a robot reports frees what it has passed, and moves the load in the book (`load`).
 //!
 //! What a robot holds it holds until it reports that it has gone on, however long it is silent. After a restart every
 //! robot counts as silent.

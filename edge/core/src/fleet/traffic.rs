@@ -3,7 +3,7 @@
 //! A robot holds the node at which it stands and every node of its base, so two that keep to their bases never meet. A
 //! base once given can't be taken back; so what counts is where bases *end*: think of each robot as a stone on that
 //! node, and of a claim as moving the stone along free nodes. [`decide`] goes through the robots by priority. For each
-//! it looks for a way to its goal, and for places where those who stand on it could go ([`Board::clear`]: first all of
+//! it looks for a way to its goal, and for places where those who stand on it could go (`Board::clear`: first all of
 //! them out of the way at once, else one step after another). If there are none, it looks for a place to which the
 //! robot itself could step back so that there are. A robot claims a node only if afterwards the way of no robot of
 //! higher priority, and not its own, is worse than before. So the first of them always arrives, where the map has room

@@ -1,6 +1,6 @@
 //! Each version's spelling of the [`model`](super::model), both ways.
 //!
-//! The model is spelled as 3.0 is. [`RENAMED`] says how 2.1 and 2.0 call a member, [`RESPELLED`] how 2.x writes a value;
+//! The model is spelled as 3.0 is. `RENAMED` says how 2.1 and 2.0 call a member, `RESPELLED` how 2.x writes a value;
 //! the few differences of shape are functions. What an older version can't say is said as the nearest it can, on the
 //! safe side: an action that drives alone stands alone, a robot that starts up is in manual mode.
 
