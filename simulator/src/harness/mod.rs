@@ -270,7 +270,8 @@ impl<'a> Run<'a> {
             if self.edge.as_ref().and_then(|edge| edge.next_deadline(device)).is_some_and(|at| at <= self.now) {
                 self.edge_step(device, Step::Tick);
             }
-            if self.posts[device].far.over() || self.edge.as_ref().is_some_and(|edge| edge.over(device)) {
+            let open = self.posts[device].on != [false; 2];
+            if open && (self.posts[device].far.over() || self.edge.as_ref().is_some_and(|edge| edge.over(device))) {
                 self.hang_up(device, true);
             }
         }
@@ -795,7 +796,8 @@ impl Run<'_> {
         left.extend(parcels.then(|| "parcels or goods are to come".to_owned()));
         for (device, post) in self.posts.iter().enumerate() {
             let code = &self.site.devices[device].code;
-            left.extend((post.on != [true; 2]).then(|| format!("{code} is not connected")));
+            let away = matches!(post.far, Far::Away);
+            left.extend((!away && post.on != [true; 2]).then(|| format!("{code} is not connected")));
             match &post.far {
                 Far::Sorter(sorter) if sorter.on_belt() > 0 => left.push(format!("{code} has items on its belt")),
                 Far::Plc(plc) if plc.on_belt() > 0 => left.push(format!("{code} has items on its belt")),

@@ -221,7 +221,7 @@ impl Edge {
 
     /// Whether the line should be closed and opened anew.
     pub fn over(&self) -> bool {
-        self.given_up || self.client.over()
+        self.opened.is_some() && (self.given_up || self.client.over())
     }
 
     /// Octets have come.

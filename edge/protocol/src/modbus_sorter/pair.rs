@@ -394,6 +394,22 @@ fn silence_of_either_end_is_noticed_by_the_other() {
 }
 
 #[test]
+fn a_line_that_was_given_up_is_over_until_it_is_closed_and_no_longer() {
+    let mut edge = Edge::new(settings(Framing::Tcp, MAP));
+    let mut host = Host::default();
+    edge.connected(START, &mut host);
+    assert!(!edge.over());
+    let mut now = START;
+    while let Some(at) = edge.next_deadline().filter(|_| !edge.over()) {
+        now = at.max(now + Duration::from_micros(1));
+        edge.tick(now, &mut host);
+    }
+    assert!(edge.over(), "nobody answered");
+    edge.disconnected(now, &mut host);
+    assert!(!edge.over(), "or whoever asks would close it again and again, and never dial");
+}
+
+#[test]
 fn a_command_that_no_living_edge_stands_behind_is_not_followed() {
     let mut pair = Pair::new(4, Framing::Tcp);
     pair.run(ms(1_000));
