@@ -295,7 +295,7 @@ mod tests {
         let port = TcpPort::listen("the reader", any, events.clone()).await.expect("a port is free");
         let address = port.address().expect("it listens");
         let taken = TcpPort::listen("the reader", address, events.clone()).await.expect_err("taken");
-        assert!(taken.to_string().contains("taken by another program"), "{taken}");
+        assert!(taken.to_string().contains("another program uses it"), "{taken}");
         let stop = CancellationToken::new();
         let reader = tokio::spawn(llrp(port, Profile::fcc(2), stage, DEVICE, events, stop.clone()));
         for _ in 0..2 {
