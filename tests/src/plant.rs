@@ -203,6 +203,16 @@ impl Plant {
         self.device(serial, &[&args[..], &more[..]].concat())
     }
 
+    /// A robot of VDA 5050 `version` that stands on a node: its code, and where that is in mm. It is fast.
+    pub fn robot(&self, version: &str, serial: &str, (node, x_mm, y_mm): (&str, i32, i32)) -> Program {
+        let (port, x_mm, y_mm) = (self.broker.to_string(), x_mm.to_string(), y_mm.to_string());
+        let what = format!("the robot {serial}");
+        let at = ["--start-node", node, "--x-mm", &x_mm, "--y-mm", &y_mm];
+        let pace = ["--speed-mm-s", "4000", "--pick-ms", "400", "--drop-ms", "400"];
+        let who = ["robot", "--port", &port, "--version", version, "--serial", serial];
+        self.device(&what, &[&who[..], &at, &pace].concat())
+    }
+
     /// The handheld `scan-N`.
     pub fn scanner(&self, n: u8) -> Program {
         let (id, store) = (format!("scan-{n}"), self.path(&format!("scan-{n}.store")).display().to_string());

@@ -167,6 +167,8 @@ pub struct Robot {
 pub struct Driving {
     /// Names it for ever.
     pub id: String,
+    /// What for; `None`: out of another robot's way.
+    pub transport: Option<Code>,
     /// The last update.
     pub update: u32,
     /// The place of the first of `stops` in the whole way.
@@ -612,6 +614,7 @@ impl State {
                 robot.node = planned.stops.first().map(|stop| stop.node.clone());
                 robot.drive = Some(Driving {
                     id: planned.drive.clone(),
+                    transport: planned.transport.clone(),
                     update: 0,
                     first: 0,
                     stops: planned.stops.clone(),

@@ -17,7 +17,8 @@ use stowage_core::fact::{
 };
 use stowage_core::input::Reply;
 use stowage_core::site::{Action, DeviceKind, ZoneKind};
-use stowage_core::view::{DeviceView, DiscrepancyView, PortalView, Totals, View, ZoneView};
+use stowage_core::state::TransportState;
+use stowage_core::view::{DeviceView, DiscrepancyView, PortalView, RobotView, Totals, TransportView, View, ZoneView};
 use stowage_core::{Batch, Body, Fact, Site, identity};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -454,6 +455,51 @@ impl Floor {
         }
     }
 
+    /// Two robots on their rounds along the chutes, and one that nobody can reach.
+    fn robots(&self) -> Vec<RobotView> {
+        let along = |phase: i64| {
+            let at = (now().micros() / 40_000 + phase) % 48_000;
+            let (x, y) = if at < 24_000 { (9_000 + at, 21_000) } else { (57_000 - at, 23_000) };
+            [x as i32, y]
+        };
+        let robot =
+            |code: &str, up, position, charge, carries: Option<&str>, does: &str, waits: Option<&str>| RobotView {
+                code: short(code),
+                up,
+                position: Some(position),
+                node: None,
+                held: Vec::new(),
+                charge: Some(charge),
+                carries: carries.map(short),
+                transport: carries.filter(|_| up).map(short),
+                does: does.into(),
+                waits: waits.map(str::to_owned),
+            };
+        vec![
+            robot("amr-1", true, along(0), 78, Some("C1-4711"), "brings a load to DOCK", None),
+            robot("amr-2", true, along(30_000), 41, None, "fetches a load at C3", Some("waits for amr-1 at U2")),
+            robot("amr-3", false, [37_000, 22_000], 12, Some("C4-4690"), "is to stop", Some("is out of reach")),
+        ]
+    }
+
+    fn transports(&self) -> Vec<TransportView> {
+        let transport = |id: &str, from: &str, state, robot: Option<&str>, waits: Option<&str>| TransportView {
+            id: short(id),
+            from: short(from),
+            to: short("DOCK"),
+            state,
+            recalled: false,
+            robot: robot.map(short),
+            since: now() - stowage_base::Duration::from_secs(95),
+            waits: waits.map(str::to_owned),
+        };
+        vec![
+            transport("C1-4711", "C1", TransportState::Loaded, Some("amr-1"), None),
+            transport("C3-4720", "C3", TransportState::Assigned, Some("amr-2"), None),
+            transport("RUN-17", "C2", TransportState::Planned, None, Some("every robot is at work, or can't be used")),
+        ]
+    }
+
     fn view(&self) -> View {
         let booked = |unit: &Unit| Some(usize::from(self.site.location(unit.book.as_ref()?)?.zone.0));
         let zones = self.site.zones.iter().enumerate().map(|(at, zone)| ZoneView {
@@ -474,8 +520,8 @@ impl Floor {
             zones: zones.collect(),
             portals: self.portals.clone(),
             devices: self.devices.clone(),
-            robots: Vec::new(),
-            transports: Vec::new(),
+            robots: self.robots(),
+            transports: self.transports(),
             discrepancies: self.open.clone(),
             totals: Totals {
                 units: self.units.iter().filter(|unit| unit.book.is_some()).count() as u64,

@@ -475,7 +475,8 @@ impl Fleet {
         if drive.recalled {
             return self.effects.push(Effect::CancelDrive { robot, drive: drive.id });
         }
-        let transport = row.transport.as_ref().and_then(|id| desk.state().transports.get(id));
+        // What was told of a stop stays so, also once the transport has ended.
+        let transport = drive.transport.as_ref().and_then(|id| desk.state().transports.get(id));
         let stop = |(at, stop): (usize, &DriveStop)| {
             let act = stop.act.and_then(|handling| {
                 let station = match handling {
@@ -499,6 +500,7 @@ impl Fleet {
         self.rested(now);
         let mut desk = Desk { recorder, site, now };
         self.assign(&mut desk);
+        self.begin(&mut desk);
         self.direct(&mut desk);
     }
 
@@ -557,6 +559,23 @@ impl Fleet {
         }
     }
 
+    /// Who stands where there is something to do does that first, whoever wants the place.
+    fn begin(&mut self, desk: &mut Desk<'_>) {
+        let stands_there = |(&robot, live): (&DeviceIx, &Live)| {
+            let code = &desk.site.device(robot).code;
+            let row = desk.row(code);
+            let transport = desk.state().transports.get(row.transport.as_ref()?)?;
+            let goal = desk.goal(transport).filter(|_| row.drive.is_none() && !transport.recalled)?;
+            let here = row.node.as_ref() == Some(&desk.site.roadmap.node(goal).code);
+            let ready = live.rests_until.is_none() && self.hindrance(robot, &row).is_none();
+            (here && ready).then(|| (robot, code.clone()))
+        };
+        let there: Vec<(DeviceIx, Code)> = self.live.iter().filter_map(stands_there).collect();
+        for (robot, code) in there {
+            self.extend(desk, robot, &code, &[]);
+        }
+    }
+
     /// Gives robots nodes.
     fn direct(&mut self, desk: &mut Desk<'_>) {
         let map = &desk.site.roadmap;
@@ -591,8 +610,10 @@ impl Fleet {
             }
             let transport = row.transport.as_ref().and_then(|id| desk.state().transports.get(id));
             let open = transport.filter(|transport| !transport.recalled);
-            let working = drive
-                .is_some_and(|drive| drive.recalled || transport.is_some_and(|transport| pending(drive, transport)));
+            // A drive for a transport that has ended ends as well, as soon as the robot says that it is idle.
+            let over = |drive: &Driving| drive.recalled || drive.transport != row.transport;
+            let working =
+                drive.is_some_and(|drive| over(drive) || transport.is_some_and(|transport| pending(drive, transport)));
             let readiness = if self.hindrance(robot, &row).is_some() {
                 Readiness::Stuck
             } else if working || live.rests_until.is_some() {

@@ -108,6 +108,11 @@ impl Machine {
         } else if drive.update <= report.update && self.drive.is_some() {
             return;
         }
+        let mut ids: Vec<&String> = drive.stops.iter().filter_map(|stop| Some(&stop.act.as_ref()?.0)).collect();
+        let told = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), told, "something is to be done twice: {drive:?}");
         report.update = drive.update;
         for (id, ..) in drive.stops.iter().filter_map(|stop| stop.act.as_ref()) {
             if !report.acts.iter().any(|(known, _)| known == id) {
@@ -524,6 +529,20 @@ fn a_robot_that_forgets_its_drive_gives_the_transport_back_or_drives_on_with_its
     bench.work();
     assert_eq!(bench.state("T-1"), TransportState::Delivered);
     assert_eq!(bench.kinds("transport.loaded").len(), 1, "nothing is picked up twice");
+}
+
+#[test]
+fn a_robot_that_stands_at_its_load_picks_it_up_before_it_makes_room() {
+    let mut bench = Bench::new(site(), &[(AMR_1, "W"), (AMR_2, "C")]);
+    bench.ask("T-1", "DOCK", "C1");
+    while bench.state("T-1") != TransportState::Loaded {
+        assert!(bench.step(AMR_1));
+    }
+    // The other has gone nowhere yet; its load lies where the first wants to go.
+    bench.ask("T-2", "C1", "DOCK");
+    bench.work();
+    assert_eq!((bench.state("T-1"), bench.state("T-2")), (TransportState::Delivered, TransportState::Delivered));
+    assert_eq!(bench.kinds("drive.refused"), [] as [&str; 0]);
 }
 
 #[test]

@@ -94,9 +94,14 @@ async fn floor(State(app): State<App>) -> Html<String> {
             div.column {
                 section.panel.plan aria-labelledby="h-plan" {
                     h2 #h-plan { "Floor" small { "tags by radio, units by the book" } }
-                    div.map {
+                    @let [left, top, width, height] = bounds(site);
+                    div.map data-left=(left) data-top=(top) data-width=(width) data-height=(height) {
                         @for (at, zone) in site.zones.iter().enumerate() { (zone_tile(at, zone)) }
+                        (ways(site))
                         @for (at, portal) in site.portals.iter().enumerate() { (doorway(site, at, portal)) }
+                        @for (at, robot) in view.robots.iter().enumerate() {
+                            div.robot data-robot=(at) role="img" aria-label=(robot.code) hidden { b { (robot.code) } }
+                        }
                     }
                 }
                 section.panel.facts aria-labelledby="h-facts" {
@@ -134,6 +139,24 @@ async fn floor(State(app): State<App>) -> Html<String> {
                         }
                     }
                 }
+                @if !view.robots.is_empty() {
+                    section.panel.robots aria-labelledby="h-robots" {
+                        h2 #h-robots { "Robots" small #transports-count aria-live="polite" {} }
+                        ul {
+                            @for (at, robot) in view.robots.iter().enumerate() {
+                                li data-robot=(at) {
+                                    b { (robot.code) } span data-f="does" { "–" } span.charge data-f="charge" {}
+                                    p data-f="waits" {}
+                                    div.act data-f="emptied" hidden {
+                                        button type="button" { "It is empty now" }
+                                        output aria-live="polite" {}
+                                    }
+                                }
+                            }
+                        }
+                        ul #transports aria-label="Transports" {}
+                    }
+                }
                 section.panel.devices aria-labelledby="h-devices" {
                     h2 #h-devices { "Devices" small #devices-count aria-live="polite" {} }
                     ul #devices {
@@ -157,6 +180,16 @@ async fn floor(State(app): State<App>) -> Html<String> {
             }
         }
         template #fact-row { (fact_row(None, false)) }
+        template #transport-row {
+            li {
+                h3 { a data-f="id" {} span data-f="way" {} }
+                p data-f="state" {}
+                div.act {
+                    button.quiet type="button" { "Cancel" }
+                    output aria-live="polite" {}
+                }
+            }
+        }
         template #doubt-row {
             li.doubt {
                 h3 { a data-f="headline" {} span.sure { span data-f="confidence" {} " sure" } }
@@ -182,6 +215,7 @@ fn counted(kind: &str) -> &'static str {
         "reader" => "reads",
         "sorter" => "items",
         "scanner" => "scans",
+        "robot" => "reports",
         _ => "count",
     }
 }
@@ -196,6 +230,26 @@ fn zone_tile(at: usize, zone: &Zone) -> Markup {
                 p.book { @if !outside { span { "book " } b data-f="book" { "–" } } }
             }
             p.differ data-f="differ" {}
+        }
+    }
+}
+
+/// Where robots drive, as lines.
+fn ways(site: &Site) -> Markup {
+    let map = &site.roadmap;
+    let [left, top, width, height] = bounds(site);
+    html! {
+        @if !map.nodes().is_empty() {
+            svg.ways viewBox={ (left) " " (top) " " (width) " " (height) } preserveAspectRatio="none" aria-hidden="true" {
+                @for from in map.indices() {
+                    @let (a, back) = (map.node(from), |to| map.ways(to).iter().any(|way| way.to == from));
+                    // A way that leads both ways is one line.
+                    @for to in map.ways(from).iter().map(|way| way.to).filter(|to| from < *to || !back(*to)) {
+                        @let b = map.node(to);
+                        line x1=(a.x_mm) y1=(a.y_mm) x2=(b.x_mm) y2=(b.y_mm) vector-effect="non-scaling-stroke" {}
+                    }
+                }
+            }
         }
     }
 }
@@ -245,7 +299,7 @@ fn item_path(item: &str) -> String {
 }
 
 /// Kinds of facts to choose from: the beginning of a kind's name, and its name for people.
-const KINDS: [(&str, &str); 10] = [
+const KINDS: [(&str, &str); 13] = [
     ("", "Everything"),
     ("stock.", "Stock"),
     ("presence.", "Moves seen by radio"),
@@ -254,6 +308,9 @@ const KINDS: [(&str, &str); 10] = [
     ("intent.", "Scans"),
     ("parcel.", "Parcels"),
     ("command.", "Commands to sorters"),
+    ("transport.", "Transports"),
+    ("drive.", "Ways of robots"),
+    ("robot.", "Robots"),
     ("device.", "Devices"),
     ("belt.", "Belts"),
 ];

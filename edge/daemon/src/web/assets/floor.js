@@ -23,6 +23,8 @@ function render() {
   view.zones.forEach(renderZone);
   view.portals.forEach(renderPortal);
   view.devices.forEach(renderDevice);
+  view.robots.forEach(renderRobot);
+  renderTransports();
   const down = view.devices.filter((device) => !device.up).length;
   put(id("devices-count"), down ? `${down} of ${view.devices.length} down` : "all up");
   renderDoubts();
@@ -91,6 +93,70 @@ function renderDevice(device, at) {
   put(field(node, "note"), [warmth, device.note].filter((word) => word).join(", "));
 }
 
+function renderRobot(robot, at) {
+  const state = !robot.up ? "away" : robot.waits ? "waits" : "works";
+  for (const node of document.querySelectorAll(`[data-robot="${at}"]`)) {
+    node.dataset.state = state;
+    if (node.classList.contains("robot")) {
+      renderOnPlan(robot, node);
+      continue;
+    }
+    put(field(node, "does"), robot.does);
+    put(field(node, "charge"), robot.charge === null ? "" : `${robot.charge} %`);
+    put(field(node, "waits"), robot.waits ?? "");
+    const left = field(node, "emptied");
+    left.hidden = robot.carries === null || robot.transport !== null;
+    const button = left.querySelector("button");
+    const path = `/api/robots/${encodeURIComponent(robot.code)}/emptied`;
+    button.onclick ??= () => say(path, button, left.querySelector("output")).then(() => { button.disabled = false; });
+  }
+}
+
+function renderOnPlan(robot, node) {
+  const plan = node.parentNode.dataset;
+  const title = `${robot.code} ${robot.does}${robot.waits ? `, ${robot.waits}` : ""}`;
+  node.toggleAttribute("data-load", robot.carries !== null);
+  node.title = title;
+  node.setAttribute("aria-label", title);
+  node.hidden = robot.position === null;
+  if (robot.position === null) return;
+  const [x, y] = robot.position;
+  node.style.left = `${(100 * (x - plan.left)) / plan.width}%`;
+  node.style.top = `${(100 * (y - plan.top)) / plan.height}%`;
+}
+
+const STATES = { planned: "waits for a robot", assigned: "is fetched by", loaded: "is on" };
+
+function renderTransports() {
+  const list = id("transports");
+  if (!list) return;
+  const known = new Map([...list.children].map((node) => [node.dataset.id, node]));
+  const open = view.transports;
+  put(id("transports-count"), open.length ? `${open.length} to bring` : "nothing to bring");
+  for (const transport of open) {
+    const node = known.get(transport.id) ?? newTransport(transport);
+    known.delete(transport.id);
+    const state = transport.recalled ? "is being cancelled" : `${STATES[transport.state]} ${transport.robot ?? ""}`.trim();
+    const since = `${state}, ${span(now() - ms(transport.since))}`;
+    put(field(node, "state"), transport.waits ? `${since}: ${transport.waits}` : since);
+    if (!node.parentNode) list.append(node);
+  }
+  for (const gone of known.values()) gone.remove();
+}
+
+function newTransport(transport) {
+  const node = id("transport-row").content.firstElementChild.cloneNode(true);
+  node.dataset.id = transport.id;
+  put(field(node, "id"), transport.id);
+  field(node, "id").href = `/item/${encodeURIComponent(transport.id)}`;
+  put(field(node, "way"), `${transport.from} → ${transport.to}`);
+  const button = node.querySelector("button");
+  button.setAttribute("aria-label", `Cancel transport ${transport.id}`);
+  const path = `/api/transports/${encodeURIComponent(transport.id)}/cancel`;
+  button.addEventListener("click", () => say(path, button, node.querySelector("output")));
+  return node;
+}
+
 function renderDoubts() {
   const list = id("doubts");
   const known = new Map([...list.children].map((node) => [node.dataset.id, node]));
@@ -124,12 +190,15 @@ function newDoubt(doubt) {
 }
 
 /** Takes the radio's word. The row goes once the view says that the discrepancy is settled. */
-async function settle(doubt, button, output) {
+const settle = (doubt, button, output) => say(`/api/discrepancies/${doubt}/settle`, button, output, "Settled already");
+
+/** Posts what a button stands for; the view shows what comes of it. */
+async function say(path, button, output, gone = "Over already") {
   button.disabled = true;
   put(output, "Recording…");
   try {
-    const answer = await fetch(`/api/discrepancies/${doubt}/settle`, { method: "POST" });
-    if (answer.ok || answer.status === 404) return put(output, answer.ok ? "Recorded" : "Settled already");
+    const answer = await fetch(path, { method: "POST" });
+    if (answer.ok || answer.status === 404) return put(output, answer.ok ? "Recorded" : gone);
     const problem = await answer.json();
     put(output, `Not recorded: ${problem.detail}`);
   } catch {
