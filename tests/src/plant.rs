@@ -196,7 +196,7 @@ impl Plant {
     }
 
     /// A robot of KIT's that speaks this version of VDA 5050, on this node, at the broker. It picks and drops quickly.
-    pub fn robot(&self, version: &str, serial: &str, node: &str) -> Program {
+    pub fn kit_robot(&self, version: &str, serial: &str, node: &str) -> Program {
         let port = self.broker.to_string();
         let args = ["robot", "--port", &port, "--version", version, "--manufacturer", "KIT", "--serial", serial];
         let more = ["--start-node", node, "--pick-ms", "200", "--drop-ms", "200"];

@@ -100,7 +100,7 @@ fn a_stranger_drives_the_robot_of_each_version_and_hears_its_last_will() {
     let _broker = plant.broker();
     let port = plant.broker.to_string();
     for (version, schemas) in [("2.0.0", "2.0.0"), ("2.1.0", "2.1.0"), ("3.0.0", "main")] {
-        let mut robot = plant.robot(version, "0001", "A");
+        let mut robot = plant.kit_robot(version, "0001", "A");
         robot.hear("client", |client| client == "connected");
         let schemas = folder.join("vda5050/schemas").join(schemas).display().to_string();
         let fleet = Program::start("the fleet control", &python, &["-c", FLEET, &port, version, &schemas]);

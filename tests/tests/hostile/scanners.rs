@@ -115,8 +115,11 @@ fn a_million_frames_of_strangers_harm_no_scanner() {
         }
     });
     println!("{} sessions a second with a wrong key", rate(sessions, took));
-    let forged = shown(&edge, "scan-2", "malformed") - before["malformed"].as_u64().expect("a number");
-    assert!(forged >= 3 * sessions as u64, "{forged} of {sessions} sessions");
+    // A session may be put out by the next one before its last frame was looked at.
+    let before = before["malformed"].as_u64().expect("a number");
+    until("every session to be told", || {
+        (shown(&edge, "scan-2", "malformed") >= before + 2 * sessions as u64).then_some(())
+    });
     println!("{}", edge.device("scan-2")["last_error"]);
     worker.scan();
     watch.end("frames of strangers");

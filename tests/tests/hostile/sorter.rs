@@ -13,8 +13,8 @@ use stowage_tests::until;
 const AHEAD_MAX: usize = 4_000;
 
 /// Items that a stranger makes up, and how often he tells of each.
-const ITEMS: usize = 3_000;
-const SAID: usize = 10;
+const ITEMS: usize = 500;
+const SAID: usize = 60;
 
 /// An MQTT 3.1.1 client that publishes with QoS 0, and nothing else.
 struct Publisher(TcpStream);
