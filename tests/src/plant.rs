@@ -34,6 +34,25 @@ pub fn scanner_key(n: u8) -> String {
     key.unwrap_or_else(|| panic!("config/demo/edge.toml has no key of scan-{n}"))
 }
 
+/// The demo's site without smart readers, robots, and the second sorter; its rules but one are for any sorter.
+fn site() -> String {
+    let site = without(&demo("site.toml"), "# The roadmap of", "# Zones: areas");
+    let site = without(&site, "# An antenna that", "# Locations: addressable");
+    let (rules, rest) =
+        site.split_once("[[sort]]\nsorter = \"sorter-2\"").expect("the second sorter's rules come last");
+    let (_, presence) = rest.split_once("[presence]").expect("presence is last");
+    let of_first = "sorter = \"sorter-1\"\n";
+    let rules = rules.replace(of_first, "").replace("route = \"DE\"", &format!("{of_first}route = \"DE\""));
+    format!("{rules}[presence]{presence}")
+}
+
+/// The text without what stands from `from` on and before `to`.
+fn without(text: &str, from: &str, to: &str) -> String {
+    let (before, rest) = text.split_once(from).unwrap_or_else(|| panic!("the demo has no {from:?}"));
+    let (_, after) = rest.split_once(to).unwrap_or_else(|| panic!("the demo has no {to:?}"));
+    format!("{before}{to}{after}")
+}
+
 /// A TCP port that is free now, below those that the system gives to clients.
 ///
 /// # Panics
@@ -67,7 +86,8 @@ impl Default for Plant {
 }
 
 impl Plant {
-    /// A new one, with nothing in its journal. Its site is the demo's; its edge has the demo's devices on free ports.
+    /// A new one, with nothing in its journal. Its site is the demo's with the gates and one sorter alone; its edge has
+    /// those and the handhelds, on free ports.
     ///
     /// # Panics
     /// The temporary folder can't be written.
@@ -75,7 +95,7 @@ impl Plant {
         let folder = tempfile::Builder::new().prefix("stowage-test-").tempdir().expect("a temporary folder");
         let [page, scanners, reader, broker] = std::array::from_fn(|_| free_port());
         let plant = Self { folder, page, scanners, reader, broker };
-        fs::write(plant.path("site.toml"), demo("site.toml")).expect("the folder is ours");
+        fs::write(plant.path("site.toml"), site()).expect("the folder is ours");
         plant.write_edge(&plant.edge_toml());
         plant
     }
@@ -86,7 +106,7 @@ impl Plant {
     /// The demo's isn't as it was when this was written.
     pub fn edge_toml(&self) -> String {
         let Self { page, scanners, reader, broker, .. } = self;
-        let mut toml = demo_edge();
+        let mut toml = without(&demo_edge(), "# Two antennas over", "# Followers get");
         let mut set = |from: &str, to: &str| {
             assert!(toml.contains(from), "config/demo/edge.toml has no {from}");
             toml = toml.replace(from, to);

@@ -78,21 +78,11 @@ parcels = 2
 const ROBOTS: [(&str, &str, &str, (&str, i32, i32)); 2] =
     [("amr-1", "2.1", "r1", ("U0", 12_000, 19_500)), ("amr-2", "3.0", "r2", ("P", 9_000, 23_500))];
 
-const END: &str = "# The end";
-
-/// The demo's file without its own robots, or their roadmap.
-fn without(toml: &str, from: &str, to: &str) -> String {
-    let (before, rest) = toml.split_once(from).expect("the demo has some");
-    let (_, after) = rest.split_once(to).expect("something follows");
-    format!("{before}#{after}\n")
-}
-
 fn plant(rules: &str) -> Plant {
     let plant = Plant::new();
     let site = fs::read_to_string(plant.path("site.toml")).expect("the plant's site");
-    let site = without(&site, "# The roadmap of", "# Zones: areas");
     fs::write(plant.path("site.toml"), site + ROADMAP + rules).expect("the folder is ours");
-    let mut edge = without(&(plant.edge_toml() + END), "# Robots bring", END);
+    let mut edge = plant.edge_toml();
     for (id, version, serial, (start, ..)) in ROBOTS {
         edge += &format!(
             "\n[[device]]\nid = \"{id}\"\nkind = \"robot\"\nurl = \"mqtt://127.0.0.1:{}\"\nvda5050 = \"{version}\"\n\
