@@ -74,8 +74,11 @@ to = "DOCK"
 parcels = 2
 "#;
 
+/// A node: its code, and where it is in mm.
+type Start = (&'static str, i32, i32);
+
 /// The robots by id: version, serial number, first level of the topics, and where they stand.
-const ROBOTS: [(&str, &str, &str, (&str, i32, i32)); 2] =
+const ROBOTS: [(&str, &str, &str, Start); 2] =
     [("amr-1", "2.1", "r1", ("U0", 12_000, 19_500)), ("amr-2", "3.0", "r2", ("P", 9_000, 23_500))];
 
 fn plant(rules: &str) -> Plant {
@@ -266,7 +269,8 @@ fn an_edge_that_is_killed_on_the_way_does_nothing_twice() {
     edge.wait_device("amr-1", true);
     ask(&edge, "T-1", "C2", "DOCK");
     // On the way to the load, while it is picked up, and on the way to the dock.
-    let moments: [(&str, fn(&Value) -> bool); 3] = [
+    type Moment = (&'static str, fn(&Value) -> bool);
+    let moments: [Moment; 3] = [
         ("reached", |it| it["node"] == "U1"),
         ("acted", |it| it["status"] == "RUNNING"),
         ("reached", |it| it["node"] == "U0" || it["node"] == "L0" || it["node"] == "L1"),

@@ -328,6 +328,8 @@ impl Fleet {
             Some(drive) if drive.accepted => {
                 let why = Some("the robot no longer knows it: it was restarted, or someone else commands it".into());
                 self.end(desk, code, &drive, why, Body::DriveLost);
+                // It may stand elsewhere by now: the next drive begins there.
+                self.place(desk, robot, code, &report);
             }
             Some(_) => {}
             None => self.place(desk, robot, code, &report),

@@ -532,6 +532,18 @@ fn a_robot_that_forgets_its_drive_gives_the_transport_back_or_drives_on_with_its
 }
 
 #[test]
+fn a_robot_that_forgets_its_drive_and_stands_elsewhere_begins_there() {
+    let mut bench = Bench::new(site(), &[(AMR_1, "W")]);
+    bench.ask("T-1", "C1", "DOCK");
+    bench.tell(AMR_1);
+    bench.machines.insert(AMR_1, Machine::at("E"));
+    bench.tell(AMR_1);
+    assert_eq!(bench.node("amr-1").as_deref(), Some("E"));
+    bench.work();
+    assert_eq!(bench.state("T-1"), TransportState::Delivered);
+}
+
+#[test]
 fn a_robot_that_stands_at_its_load_picks_it_up_before_it_makes_room() {
     let mut bench = Bench::new(site(), &[(AMR_1, "W"), (AMR_2, "C")]);
     bench.ask("T-1", "DOCK", "C1");
