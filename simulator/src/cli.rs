@@ -6,9 +6,9 @@
 
 use crate::demo::{self, DemoError, DemoSettings};
 use crate::device::{
-    Clock, DeviceError, Event, Events, FileStore, Handheld, HandheldSettings, PlcCommand, PlcLine, Pty, RestPort,
-    RobotCommand, ScannerCommand, SmartReaderCommand, SorterCommand, SorterLink, Stage, StageCommand, TcpPort, Told,
-    ZebraSite, impinj, llrp, mercury, plc_settings, robot, sorter, sorter_plc, zebra,
+    Clock, DeviceError, Dialler, Event, Events, FileStore, Handheld, HandheldSettings, PlcCommand, PlcLine, Pty,
+    RestPort, RobotCommand, ScannerCommand, SmartReaderCommand, SorterCommand, SorterLink, Stage, StageCommand,
+    TcpPort, Told, ZebraSite, impinj, llrp, llrp_dialling, mercury, plc_settings, robot, sorter, sorter_plc, zebra,
 };
 use crate::harness;
 use crate::world::{AntennaSpec, ReaderSpec, Spot, SpotIx, World};
@@ -25,7 +25,7 @@ use stowage_core::site::{DeviceIx, ZoneIx};
 use stowage_link::EnrolmentKey;
 use stowage_mercury::ModuleSettings;
 use stowage_mercury::speed::SPEEDS;
-use stowage_protocol::llrp::reader::Profile;
+use stowage_protocol::llrp::reader::{Profile, Vendor};
 use stowage_protocol::modbus::{Framing, Serial};
 use stowage_protocol::sorter_mqtt::SorterSettings;
 use stowage_protocol::vda5050::{Base, RobotSettings, Version};
@@ -111,9 +111,18 @@ struct LlrpArgs {
     /// Where to listen; port 0 for any that is free
     #[arg(long, default_value = "127.0.0.1:5084")]
     listen: SocketAddr,
+    /// Dial a client here, and don't listen
+    #[arg(long, conflicts_with = "listen")]
+    dial: Option<SocketAddr>,
     /// An Impinj reader: tells phase and fine signal strength if asked
     #[arg(long)]
     impinj: bool,
+    /// A Zebra reader: few specs, other modes and powers
+    #[arg(long, conflicts_with = "impinj")]
+    zebra: bool,
+    /// The newest version of LLRP that it speaks: 1 for 1.0.1, 2 for 1.1, 3 for 2.0
+    #[arg(long = "llrp-version", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    version: u8,
     #[command(flatten)]
     radio: RadioArgs,
 }
@@ -429,11 +438,20 @@ fn device(runtime: Runtime, kind: DeviceKind) -> Result<(), DeviceError> {
 async fn run(kind: DeviceKind, clock: Clock, events: Events, stop: CancellationToken) -> Result<(), DeviceError> {
     match kind {
         DeviceKind::Llrp(args) => {
+            let vendor = match (args.impinj, args.zebra) {
+                (true, _) => Vendor::Impinj,
+                (false, true) => Vendor::Zebra,
+                (false, false) => Vendor::Plain,
+            };
+            let profile = Profile { version: args.version, ..Profile::of(vendor, args.radio.antennas) };
+            let stage = args.radio.stage(clock, &events, &stop);
+            if let Some(to) = args.dial {
+                llrp_dialling(Dialler::new(to), profile, stage, READER, events, stop).await;
+                return Ok(());
+            }
             let port = TcpPort::listen("the reader", args.listen, events.clone()).await?;
             let listening = port.address().map_or_else(|_| args.listen.to_string(), |address| address.to_string());
             events.tell(Event::Listening(listening));
-            let profile = Profile { impinj: args.impinj, ..Profile::fcc(args.radio.antennas) };
-            let stage = args.radio.stage(clock, &events, &stop);
             llrp(port, profile, stage, READER, events, stop).await;
         }
         DeviceKind::Mercury(args) => {

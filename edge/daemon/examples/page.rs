@@ -40,7 +40,7 @@ async fn main() -> Outcomes {
     let facts = broadcast::channel(256).0;
     let floor = Floor::new(site.clone(), data.path(), facts.clone())?;
     let (show, view) = watch::channel(Arc::new(floor.view()));
-    let shared = Shared { view, facts, requests, data: data.path().into(), site };
+    let shared = Shared::new(view, facts, requests, data.path().into(), site);
     tokio::select! {
         () = serve(listener, shared, CancellationToken::new()) => Ok(()),
         ended = run(floor, show, asked) => ended,

@@ -63,8 +63,7 @@ fn settings(antennas: u16) -> Settings {
         keepalive: crate::adapt::reader::LLRP_KEEPALIVE,
         session: 2,
         population: 64,
-        mode: None,
-        report_every: 0,
+        ..Settings::new(Vec::new())
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! [`frame`] finds messages in a stream. [`definition`] knows every message and parameter; [`tree`] decodes and
 //! encodes by it, for all but the hot path. [`report`] walks tag reports in place. [`client`] is the edge's end of a
-//! session, [`reader`] a simulated reader's. Both ends speak version 1.0.1, which readers of every later version
-//! accept until another is negotiated.
+//! session, [`reader`] a simulated reader's. A session begins with version 1.0.1, which every reader takes; both ends
+//! go on with 1.1 where the reader has it.
 
 pub mod client;
 mod clock;
@@ -18,11 +18,20 @@ pub use frame::Frame;
 pub use reader::Reader;
 pub use tree::Tree;
 
-/// TCP port for LLRP; over TLS it is 5085.
+/// TCP port for LLRP without TLS.
 pub const PORT: u16 = 5084;
 
-/// The version octet of LLRP 1.0.1 (1.1 has 2).
+/// TCP port for LLRP over TLS.
+pub const TLS_PORT: u16 = 5085;
+
+/// The version octet of LLRP 1.0.1, with which every session begins.
 pub const VERSION: u8 = 1;
+
+/// The version octet of LLRP 1.1, the newest that is spoken here.
+pub const VERSION_MAX: u8 = 2;
+
+/// Vendor number (IANA PEN) of Zebra, formerly Motorola.
+pub const ZEBRA: u32 = 161;
 
 /// Vendor number (IANA PEN) of Impinj, whose extensions tell phase and finer RSSI.
 pub const IMPINJ: u32 = 25_882;
@@ -42,8 +51,13 @@ pub mod kind {
     pub const ENABLE_ROSPEC: u16 = 24;
     pub const DISABLE_ROSPEC: u16 = 25;
     pub const GET_ROSPECS: u16 = 26;
+    pub const ADD_ACCESSSPEC: u16 = 40;
     pub const DELETE_ACCESSSPEC: u16 = 41;
+    pub const ENABLE_ACCESSSPEC: u16 = 42;
+    pub const DISABLE_ACCESSSPEC: u16 = 43;
     pub const GET_ACCESSSPECS: u16 = 44;
+    pub const GET_SUPPORTED_VERSION: u16 = 46;
+    pub const SET_PROTOCOL_VERSION: u16 = 47;
     pub const GET_REPORT: u16 = 60;
     pub const RO_ACCESS_REPORT: u16 = 61;
     pub const KEEPALIVE: u16 = 62;

@@ -8,7 +8,7 @@ use stowage_base::{
     Air, Duration, Epc, ReaderDevice, ReaderEvent, ReaderSession, ReaderSink, TagRead, Timestamp, Visit,
 };
 use stowage_protocol::llrp::client::{AntennaSettings, Client, Settings};
-use stowage_protocol::llrp::reader::{Profile, Reader};
+use stowage_protocol::llrp::reader::{Profile, Reader, Vendor};
 
 /// Fifty tags, each heard once by every antenna.
 struct Crowd;
@@ -56,9 +56,9 @@ impl ReaderSink for Sink {
 fn reports_visits_and_keepalives_allocate_nothing_after_a_warm_up() {
     let antennas = [1, 2, 3, 4].map(|port| AntennaSettings { port, power_cdbm: None }).to_vec();
     let (dwell, keepalive) = (Duration::from_millis(100), Duration::from_millis(500));
-    let settings = Settings { antennas, dwell, keepalive, session: 0, population: 50, mode: None, report_every: 0 };
+    let settings = Settings { dwell, keepalive, session: 0, population: 50, ..Settings::new(antennas) };
     let mut client = Client::new(settings).expect("settings");
-    let mut reader = Reader::new(Profile { impinj: true, ..Profile::fcc(4) });
+    let mut reader = Reader::new(Profile::of(Vendor::Impinj, 4));
     let mut sink = Sink { out: Vec::with_capacity(4_096), reads: 0, visits: 0 };
     let mut wire = Vec::new();
     let mut now = Timestamp::from_micros(1_700_000_000_000_000);

@@ -5,10 +5,14 @@ mod heard;
 
 use heard::Heard;
 use proptest::prelude::*;
-use stowage_base::{Air, Duration, Epc, ReaderDevice, ReaderEvent, ReaderSession, TagRead, Timestamp};
-use stowage_protocol::llrp::client::{AntennaSettings, Client, Settings, SettingsError};
+use stowage_base::access::{Bank, Lock, LockField, Op};
+use stowage_base::{
+    Air, CommandError, Duration, Epc, ReaderCommand, ReaderDevice, ReaderEvent, ReaderSession, TagOp, TagRead,
+    Timestamp, Words,
+};
+use stowage_protocol::llrp::client::{AntennaSettings, Client, Gate, Region, Settings, SettingsError};
 use stowage_protocol::llrp::frame::Inbox;
-use stowage_protocol::llrp::reader::{Profile, Reader};
+use stowage_protocol::llrp::reader::{Profile, Reader, Vendor};
 use stowage_protocol::llrp::tree::{self, Tree};
 
 /// Tags that answer each 20 ms to the antennas that they are listed with.
@@ -48,10 +52,8 @@ fn settings(ports: &[u16]) -> Settings {
         antennas: ports.iter().map(|port| AntennaSettings { port: *port, power_cdbm: Some(2_510) }).collect(),
         dwell: ms(200),
         keepalive: ms(1_000),
-        session: 1,
-        population: 32,
         mode: Some(2),
-        report_every: 0,
+        ..Settings::new(Vec::new())
     }
 }
 
@@ -192,7 +194,7 @@ fn a_session_comes_up_and_each_antenna_is_visited_by_turns() {
 #[test]
 fn every_message_of_both_ends_is_as_the_standard_has_it() {
     for impinj in [false, true] {
-        let profile = Profile { impinj, ..Profile::fcc(2) };
+        let profile = Profile::of(if impinj { Vendor::Impinj } else { Vendor::Plain }, 2);
         let mut pair = Pair::up(settings(&[1, 2]), profile, vec![(1, epc(1)), (2, Epc::new(&[1; 16]).expect("16"))]);
         pair.run(ms(1_500));
         let mut rest = &pair.sent[..];
@@ -503,4 +505,236 @@ proptest! {
             pair.reader.tick(pair.now, &mut pair.air, &mut |_| ());
         }
     }
+}
+
+impl Pair {
+    /// Has the client do something with tag `epc`, and gives how it ended.
+    fn operate(&mut self, epc: Epc, password: u32, op: Op) -> Result<Vec<u16>, CommandError> {
+        let command = ReaderCommand::Tag(TagOp { tag: epc, antenna: None, password, op });
+        self.seen.done.clear();
+        self.client.command(self.now, 7, &command, &mut self.seen);
+        self.deliver();
+        self.run(ms(6_000));
+        let [(7, result)] = self.seen.done[..] else { panic!("done once: {:?}", self.seen.done) };
+        result.map(|words| words.as_slice().to_vec())
+    }
+}
+
+fn words(words: &[u16]) -> Words {
+    Words::new(words.iter().copied()).expect("few")
+}
+
+fn write(bank: Bank, word: u16, data: &[u16]) -> Op {
+    Op::Write { bank, word, data: words(data) }
+}
+
+#[test]
+fn a_tag_is_read_written_commissioned_locked_and_killed() {
+    for vendor in [Vendor::Plain, Vendor::Impinj, Vendor::Zebra] {
+        let tags = vec![(1, epc(1)), (2, epc(2))];
+        let mut pair = Pair::up(settings(&[1, 2]), Profile { version: 2, ..Profile::of(vendor, 2) }, tags);
+        let tid = pair.operate(epc(1), 0, Op::Read { bank: Bank::Tid, word: 0, count: 6 }).expect("read");
+        assert_eq!((tid.len(), tid[0]), (6, 0xE280));
+        assert_eq!(pair.operate(epc(2), 0, write(Bank::User, 3, &[0xCAFE, 1])), Ok(vec![0xCAFE, 1]));
+        let user = Op::Read { bank: Bank::User, word: 3, count: 2 };
+        assert_eq!(pair.operate(epc(2), 0, user), Ok(vec![0xCAFE, 1]));
+        assert_eq!(pair.operate(epc(1), 0, user), Ok(vec![0, 0]), "the other tag is left alone");
+        assert_eq!(pair.operate(epc(1), 0, write(Bank::User, 31, &[1, 2])), Err(CommandError::Overrun));
+        assert_eq!(pair.operate(epc(1), 0, write(Bank::Tid, 0, &[1])), Err(CommandError::Locked));
+        assert_eq!(pair.operate(epc(9), 0, user), Err(CommandError::NoTag));
+
+        // A longer EPC needs another PC; from then on the tag answers by it.
+        let long = Epc::new(&[0x36; 26]).expect("26 octets");
+        let told = pair.operate(epc(1), 0, Op::WriteEpc(long)).expect("written and read back");
+        assert_eq!((told.len(), told[0]), (14, 13 << 11));
+        pair.seen.reads.clear();
+        pair.run(ms(1_000));
+        assert!(pair.seen.reads.iter().any(|read| read.epc == long));
+        assert!(pair.seen.reads.iter().all(|read| read.epc != epc(1)));
+
+        // Passwords, a lock, and the death of the tag.
+        assert!(pair.operate(long, 0, write(Bank::Reserved, 0, &[0, 5, 0xAB, 0xCD])).is_ok());
+        let lock = Op::Lock { field: LockField::Epc, lock: Lock::Lock };
+        assert_eq!(pair.operate(long, 0, lock), Err(CommandError::Tag), "the password is needed now");
+        assert_eq!(pair.operate(long, 0x00AB_00CD, lock), Ok(vec![]));
+        assert_eq!(pair.operate(long, 0, Op::WriteEpc(epc(3))), Err(CommandError::Locked));
+        assert_eq!(pair.operate(long, 1, Op::WriteEpc(epc(3))), Err(CommandError::NoResponse), "a wrong password");
+        assert!(pair.operate(long, 0x00AB_00CD, Op::WriteEpc(epc(3))).is_ok());
+        assert_eq!(pair.operate(epc(2), 0, Op::Kill { password: 5 }), Err(CommandError::ZeroKillPassword));
+        assert_eq!(pair.operate(epc(3), 0, Op::Kill { password: 6 }), Err(CommandError::NoResponse));
+        assert_eq!(pair.operate(epc(3), 0, Op::Kill { password: 5 }), Ok(vec![]));
+        pair.seen.reads.clear();
+        pair.run(ms(1_000));
+        assert!(pair.seen.reads.iter().all(|read| read.epc == epc(2)), "dead tags tell no tales");
+        assert_eq!(pair.reader.violations(), []);
+        assert_eq!(pair.client.unknown(), 0);
+    }
+}
+
+#[test]
+fn one_command_at_a_time_and_none_without_a_session() {
+    let mut pair = Pair::up(settings(&[1]), Profile::fcc(1), vec![]);
+    let light = ReaderCommand::Output { port: 2, on: true };
+    pair.client.command(pair.now, 1, &light, &mut pair.seen);
+    pair.client.command(pair.now, 2, &light, &mut pair.seen);
+    pair.deliver();
+    assert_eq!(pair.seen.done, [(2, Err(CommandError::Busy)), (1, Ok(Words::NONE))]);
+    assert_eq!(pair.reader.outputs(), [false, true, false, false]);
+    pair.seen.done.clear();
+    pair.client.command(pair.now, 3, &ReaderCommand::Output { port: 9, on: true }, &mut pair.seen);
+    pair.deliver();
+    assert_eq!(pair.seen.done, [(3, Err(CommandError::Refused(100)))]);
+    let said = pair.seen.words.last().expect("said");
+    assert!(
+        said.starts_with("SET_READER_CONFIG_RESPONSE says M_ParameterError in GPOWriteData, field GPOPortNumber"),
+        "{said}"
+    );
+
+    pair.deaf = true;
+    pair.client.command(pair.now, 4, &light, &mut pair.seen);
+    pair.closed = true;
+    pair.client.disconnected(pair.now, &mut pair.seen);
+    pair.client.command(pair.now, 5, &light, &mut pair.seen);
+    assert_eq!(pair.seen.done[1..], [(4, Err(CommandError::Down)), (5, Err(CommandError::Down))]);
+}
+
+#[test]
+fn each_version_of_a_reader_is_spoken_to_in_the_newest_that_both_know() {
+    for (has, spoken) in [(1, 1), (2, 2), (3, 2)] {
+        let profile = Profile { version: has, ..Profile::fcc(1) };
+        let mut pair = Pair::up(settings(&[1]), profile, vec![(1, epc(1))]);
+        pair.sent.clear();
+        pair.run(ms(2_500));
+        let mut versions = std::collections::BTreeSet::new();
+        let framed = Inbox::default().receive(&pair.sent, |frame| {
+            versions.insert(frame.version);
+        });
+        framed.expect("framed");
+        assert_eq!(versions, [spoken].into(), "a reader of version {has}");
+        assert!(!pair.seen.reads.is_empty());
+        assert_eq!(pair.reader.violations(), []);
+    }
+}
+
+#[test]
+fn a_reader_that_hangs_up_at_the_question_for_its_version_is_not_asked_again() {
+    let mut pair = Pair::new(settings(&[1]), Profile::fcc(1), vec![]);
+    let asks = |pair: &Pair| {
+        let mut kinds = Vec::new();
+        Inbox::default().receive(&pair.seen.out, |frame| kinds.push(frame.kind)).expect("framed");
+        kinds
+    };
+    let greet = |pair: &mut Pair| {
+        pair.client.connected(pair.now, &mut pair.seen);
+        let mut greeting = Vec::new();
+        pair.reader.connected(pair.now, &mut |octets| greeting.extend_from_slice(octets));
+        pair.client.receive(pair.now, &greeting, &mut pair.seen);
+    };
+    greet(&mut pair);
+    assert_eq!(asks(&pair), [46]);
+    pair.client.disconnected(pair.now, &mut pair.seen);
+    pair.seen.out.clear();
+    greet(&mut pair);
+    assert_eq!(asks(&pair), [1]);
+}
+
+#[test]
+fn what_the_reader_can_not_do_is_told_with_key_and_mend() {
+    let told = |profile: Profile, change: &dyn Fn(&mut Settings)| {
+        let mut settings = settings(&[1, 2]);
+        change(&mut settings);
+        let mut pair = Pair::new(settings, profile, vec![]);
+        pair.connect();
+        assert!(pair.client.over() || pair.closed);
+        pair.seen.words.last().cloned().expect("in words")
+    };
+    let fcc = || Profile::fcc(2);
+    assert_eq!(told(fcc(), &|s| s.antennas[1].port = 5), "antennas: port 5: give ports from 1 to 2");
+    assert_eq!(told(fcc(), &|s| s.mode = Some(7)), "mode 7: give one of 0, 1, 2, 3, or leave it out");
+    let power = told(fcc(), &|s| s.antennas[0].power_cdbm = Some(3_150));
+    assert_eq!(power, "antennas: power_dbm 31.5 of port 1: give 10 to 30");
+    let region = told(fcc(), &|s| s.region = Some(Region::Etsi));
+    assert!(region.starts_with("region ETSI: the reader is set to country code 840 and transmits at 902.750 MHz"));
+    let gate = Gate { input: 9, high: true, linger: ms(0) };
+    assert_eq!(told(fcc(), &|s| s.gate = Some(gate)), "gate.input 9: the reader has 4 inputs");
+    assert_eq!(told(fcc(), &|s| s.lamp = Some(5)), "lamp 5: the reader has 4 outputs");
+    let zebra = || Profile::of(Vendor::Zebra, 20);
+    let many = told(zebra(), &|s| {
+        s.mode = None;
+        s.antennas = (1..=17).map(|port| AntennaSettings { port, power_cdbm: None }).collect();
+    });
+    assert_eq!(many, "antennas: 17 are set: give at most 16");
+}
+
+#[test]
+fn a_photo_eye_gates_the_antennas_and_a_lamp_says_that_the_session_is_up() {
+    let gate = Gate { input: 2, high: true, linger: ms(500) };
+    let gated = Settings { gate: Some(gate), lamp: Some(1), ..settings(&[1, 2]) };
+    let mut pair = Pair::up_events(gated, Profile::fcc(2), vec![(1, epc(1))]);
+    assert!(pair.reader.outputs()[0]);
+    pair.run(ms(3_000));
+    assert_eq!((pair.seen.reads.len(), pair.seen.visits.len(), pair.reader.is_active()), (0, 0, false));
+    let set = |pair: &mut Pair, high| {
+        pair.reader.set_input(pair.now, 2, high, &mut |octets| pair.to_client.extend_from_slice(octets));
+        pair.deliver();
+    };
+    set(&mut pair, true);
+    pair.run(ms(2_000));
+    assert!(pair.reader.is_active());
+    assert!(pair.seen.visits.len() >= 8, "by turns as long as the beam is broken: {}", pair.seen.visits.len());
+    set(&mut pair, false);
+    pair.run(ms(1_500));
+    assert!(!pair.reader.is_active(), "half a second more, and the looks that had begun");
+    let visits = pair.seen.visits.len();
+    pair.run(ms(5_000));
+    assert_eq!(pair.seen.visits.len(), visits);
+    assert!(pair.seen.events.contains(&ReaderEvent::Input { port: 2, high: true }));
+    assert_eq!(pair.reader.violations(), []);
+}
+
+impl Pair {
+    /// As [`up`](Self::up), whatever else is told.
+    fn up_events(settings: Settings, profile: Profile, tags: Vec<(u16, Epc)>) -> Self {
+        let mut pair = Self::new(settings, profile, tags);
+        pair.connect();
+        assert!(pair.seen.events.contains(&ReaderEvent::Up), "{:?}", pair.seen.events);
+        pair
+    }
+}
+
+#[test]
+fn what_a_reader_held_is_taken_if_recent_and_a_replay_of_66_000_messages_moves_nothing() {
+    let mut pair = Pair::up(settings(&[1]), Profile::fcc(1), vec![(1, epc(1))]);
+    pair.run(ms(1_000));
+    pair.closed = true;
+    pair.client.disconnected(pair.now, &mut pair.seen);
+    pair.reader.disconnected(pair.now);
+    pair.run(ms(4_000));
+    pair.seen = Heard::default();
+    let back = pair.now;
+    pair.connect();
+    pair.run(ms(1_000));
+    let held: Vec<_> = pair.seen.reads.iter().filter(|read| read.at < back).collect();
+    assert!(!held.is_empty() && held.iter().all(|read| back - read.at < ms(5_000)), "{held:?}");
+
+    // An hour of reports, as some readers keep it.
+    let report = |stamp: i64| {
+        let data = Tree::new("TagReportData")
+            .with(Tree::new("EPC_96").set("EPC", epc(2).octets()))
+            .with(Tree::new("AntennaID").set("AntennaID", 1))
+            .with(Tree::new("LastSeenTimestampUTC").set("Microseconds", stamp as u64));
+        let mut octets = Vec::new();
+        Tree::new("RO_ACCESS_REPORT").with(data).encode(1, 1, &mut octets);
+        octets
+    };
+    pair.seen = Heard::default();
+    let from = back.micros() - 3_600_000_000;
+    for at in 0..66_000 {
+        pair.client.receive(pair.now, &report(from + at * 50_000), &mut pair.seen);
+    }
+    assert_eq!((pair.seen.reads.len(), &pair.seen.events[..]), (0, &[][..]), "old news");
+    pair.run(ms(2_000));
+    assert!(pair.seen.events.contains(&ReaderEvent::Late { count: 66_000 }), "{:?}", pair.seen.events);
+    assert!(pair.seen.reads.iter().all(|read| read.epc == epc(1) && pair.now - read.at < ms(3_000)));
+    assert!(!pair.seen.events.iter().any(|event| matches!(event, ReaderEvent::Down(_) | ReaderEvent::ClockJump)));
 }

@@ -5,6 +5,7 @@
 //! ([`Verdict`]), with the words for it in each language ([`text`]). No I/O, no clock, no allocation; the meaning of
 //! an EPC's bits is in `stowage-gs1`.
 
+pub mod access;
 pub mod epc;
 pub mod intent;
 pub mod read;
@@ -12,6 +13,7 @@ pub mod text;
 pub mod time;
 pub mod verdict;
 
+pub use access::{CommandError, ReaderCommand, TagOp, Words};
 pub use epc::Epc;
 pub use intent::{Intent, IntentBody, ItemRef};
 pub use read::{Air, ReaderDevice, ReaderEvent, ReaderSession, ReaderSink, TagRead, Visit};

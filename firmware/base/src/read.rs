@@ -1,6 +1,7 @@
 //! What readers tell, whatever their protocol: reads, antenna visits, events.
 
-use crate::{Epc, Timestamp};
+use crate::{CommandError, Epc, ReaderCommand, Timestamp, Words};
+use core::fmt;
 
 /// One report of a tag by one antenna; may stand for several replies of the tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,18 @@ pub enum ReaderEvent {
         /// Connected, or gone.
         connected: bool,
     },
+    /// An input of the reader changed, or was found so.
+    Input {
+        /// Which, from 1.
+        port: u16,
+        /// High, or low.
+        high: bool,
+    },
+    /// Reports that the reader had kept from before this connection, too old to say where tags are now.
+    Late {
+        /// How many.
+        count: u32,
+    },
     /// The reader's clock jumped against ours by more than a second; reads are stamped on arrival until it is steady.
     ClockJump,
     /// The reader refused something or reported a fault; the numbers are the protocol's own codes.
@@ -89,6 +102,20 @@ pub trait ReaderSink {
     fn visit(&mut self, visit: &Visit);
     /// Something else happened.
     fn event(&mut self, event: ReaderEvent);
+    /// The session ended, as by [`ReaderEvent::Down`]; `detail` names what was found and the mend.
+    fn down(&mut self, why: &'static str, detail: fmt::Arguments<'_>) {
+        let _ = detail;
+        self.event(ReaderEvent::Down(why));
+    }
+    /// The reader refused or reported something, as by [`ReaderEvent::Fault`]; `detail` is what it said, whole.
+    fn fault(&mut self, what: &'static str, code: u32, detail: fmt::Arguments<'_>) {
+        let _ = detail;
+        self.event(ReaderEvent::Fault { what, code });
+    }
+    /// Command `id` is done, with the words that it read, or not. Comes once for each command.
+    fn done(&mut self, id: u32, result: Result<Words, CommandError>) {
+        let _ = (id, result);
+    }
 }
 
 /// The edge's end of a reader protocol, without I/O: the driver moves octets and time, the session does the rest.
@@ -110,6 +137,11 @@ pub trait ReaderSession {
     fn disconnected(&mut self, now: Timestamp, sink: &mut impl ReaderSink);
     /// The session has given up this connection: close it.
     fn over(&self) -> bool;
+    /// Does `command`, and tells by [`ReaderSink::done`] how it ended. One at a time.
+    fn command(&mut self, now: Timestamp, id: u32, command: &ReaderCommand, sink: &mut impl ReaderSink) {
+        let _ = (now, command);
+        sink.done(id, Err(CommandError::Unsupported));
+    }
     /// On a serial line the speed in Bd for all octets from now on: to be looked at before the transport is opened and
     /// after each call here. `None`: the transport has no speed to set.
     fn baud(&self) -> Option<u32> {

@@ -12,7 +12,7 @@ use stowage::config::{Broker, DeviceKind, Edge, FollowerKind, ModbusLine};
 use stowage_base::{Duration, Language};
 use stowage_core::site::DeviceIx;
 use stowage_mercury::ModuleSettings;
-use stowage_protocol::llrp::reader::Profile;
+use stowage_protocol::llrp::reader::{Profile, Vendor};
 use stowage_protocol::modbus_sorter::PlcSettings;
 use stowage_protocol::sorter_mqtt::SorterSettings;
 use stowage_protocol::vda5050::RobotSettings;
@@ -86,8 +86,13 @@ pub(super) fn plan(edge: &mut Edge, folder: &Path, ports: Ports) -> Result<Plan,
         let ix = DeviceIx(index as u16);
         match &mut device.kind {
             DeviceKind::Llrp(llrp) => {
-                let address = ports.at(llrp.port, 2);
-                (llrp.host, llrp.port) = (address.ip().to_string(), address.port());
+                let wanted = match &llrp.way {
+                    stowage::config::Way::Dial { port, .. } => *port,
+                    stowage::config::Way::Listen(address) => address.port(),
+                };
+                let address = ports.at(wanted, 2);
+                llrp.way =
+                    stowage::config::Way::Dial { host: address.ip().to_string(), port: address.port(), ca: None };
                 let ports = llrp.antennas.iter().map(|antenna| antenna.port).max().unwrap_or(1);
                 plan.far.push(Far::Llrp { device: ix, address, ports });
             }
@@ -198,7 +203,7 @@ pub(super) async fn start(
         match far {
             Far::Llrp { device, address, ports } => {
                 let port = TcpPort::listen("the reader", address, events.clone()).await?;
-                let profile = Profile { impinj: true, ..Profile::fcc(ports) };
+                let profile = Profile::of(Vendor::Impinj, ports);
                 tokio::spawn(llrp(port, profile, stage, device, events, stop));
             }
             Far::Mercury { device, path, ports } => {

@@ -24,6 +24,9 @@ use tokio::net::{TcpListener, TcpStream};
 /// How often to look whether someone has opened a pseudo-terminal: Linux has no event for it.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// How often a reader dials a client that doesn't take it.
+const DIAL_EVERY: Duration = Duration::from_millis(250);
+
 /// A line with one client at a time.
 pub(super) trait Line: Send + Sync {
     /// A client has come.
@@ -120,6 +123,62 @@ impl Line for TcpPort {
                     continue;
                 }
             }
+            match client.try_read(octets) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+        }
+    }
+
+    async fn write(&self, octets: &[u8]) -> io::Result<usize> {
+        let Some(client) = &self.client else { return Ok(octets.len()) };
+        loop {
+            client.writable().await?;
+            match client.try_write(octets) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return written,
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.client = None;
+    }
+}
+
+/// The line of a reader that dials its client, again and again until somebody takes it.
+#[derive(Debug)]
+pub struct Dialler {
+    to: SocketAddr,
+    client: Option<TcpStream>,
+    /// When to dial again.
+    next: Instant,
+}
+
+impl Dialler {
+    /// Dials `to`.
+    pub fn new(to: SocketAddr) -> Self {
+        Self { to, client: None, next: Instant::now() }
+    }
+}
+
+impl Line for Dialler {
+    async fn opened(&mut self) {
+        loop {
+            tokio::time::sleep_until(self.next.into()).await;
+            self.next = Instant::now() + DIAL_EVERY;
+            if let Ok(stream) = TcpStream::connect(self.to).await {
+                let _ = stream.set_nodelay(true);
+                self.client = Some(stream);
+                return;
+            }
+        }
+    }
+
+    async fn read(&self, octets: &mut [u8]) -> io::Result<usize> {
+        let Some(client) = &self.client else { return Ok(0) };
+        loop {
+            client.readable().await?;
             match client.try_read(octets) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,

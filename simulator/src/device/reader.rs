@@ -1,6 +1,6 @@
 //! Readers on their lines.
 
-use super::line::Line;
+use super::line::{Dialler, Line};
 use super::{AntennaState, Client, Event, Events, Fault, Pty, Stage, TcpPort};
 use stowage_base::{Air, ReaderDevice, Timestamp};
 use stowage_core::site::DeviceIx;
@@ -27,6 +27,19 @@ pub async fn llrp(
     // It has no faults of its own: a closed way.
     let (_, faults) = mpsc::unbounded_channel();
     serve(port, Live::new(Reader::new(profile), stage, device, events), faults, stop).await;
+}
+
+/// Runs an LLRP reader that dials its client until `stop`.
+pub async fn llrp_dialling(
+    dialler: Dialler,
+    profile: Profile,
+    stage: Stage,
+    device: DeviceIx,
+    events: Events,
+    stop: CancellationToken,
+) {
+    let (_, faults) = mpsc::unbounded_channel();
+    serve(dialler, Live::new(Reader::new(profile), stage, device, events), faults, stop).await;
 }
 
 /// Runs a Mercury module on a pseudo-terminal until `stop`.
@@ -314,8 +327,7 @@ mod tests {
                 keepalive: Duration::from_secs(5),
                 session: 1,
                 population: 4,
-                mode: None,
-                report_every: 0,
+                ..llrp::client::Settings::new(Vec::new())
             };
             let session = llrp::Client::new(settings).expect("good settings");
             let (from, to) = line.into_split();

@@ -11,7 +11,7 @@ use stowage_base::{Air, Duration, ReaderDevice, Timestamp};
 use stowage_core::site::DeviceIx;
 use stowage_link::Random;
 use stowage_mercury::{Module, ModuleSettings, Opcode, Region, Status};
-use stowage_protocol::llrp::reader::{Profile, Reader, Violation};
+use stowage_protocol::llrp::reader::{Profile, Reader, Vendor, Violation};
 use stowage_protocol::modbus_sorter::Plc;
 use stowage_protocol::sorter_mqtt::{self, Sorter, SorterSettings};
 use stowage_protocol::{impinj_iot, zebra_iotc};
@@ -60,7 +60,7 @@ impl Far {
         match &config.kind {
             DeviceKind::Llrp(config::Llrp { antennas, .. }) => {
                 let ports = antennas.iter().map(|antenna| antenna.port).max().unwrap_or(1);
-                let profile = Profile { impinj: true, ..Profile::fcc(ports) };
+                let profile = Profile::of(Vendor::Impinj, ports);
                 Self::Llrp(Box::new(Reader::new(profile)))
             }
             DeviceKind::Mercury(config::Mercury { antennas, .. }) => {

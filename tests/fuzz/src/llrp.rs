@@ -1,10 +1,14 @@
 //! LLRP: frames and both ends of a session.
 
 use crate::steps::{START, Step, Steps};
-use stowage_base::{Air, Duration, ReaderDevice, ReaderEvent, ReaderSession, ReaderSink, TagRead, Timestamp, Visit};
+use stowage_base::access::{Bank, Op};
+use stowage_base::{
+    Air, Duration, Epc, ReaderCommand, ReaderDevice, ReaderEvent, ReaderSession, ReaderSink, TagOp, TagRead, Timestamp,
+    Visit,
+};
 use stowage_protocol::llrp::client::{AntennaSettings, Settings};
 use stowage_protocol::llrp::frame::Inbox;
-use stowage_protocol::llrp::reader::Profile;
+use stowage_protocol::llrp::reader::{Profile, Vendor};
 use stowage_protocol::llrp::{Client, Reader, report, tree};
 
 /// Frames are found the same however the stream is cut; what decodes encodes, and decodes to the same again.
@@ -56,18 +60,22 @@ pub(crate) fn client(data: &[u8]) {
         keepalive: Duration::from_secs(2),
         session: 1,
         population: 32,
-        mode: None,
-        report_every: 0,
+        ..Settings::new(Vec::new())
     };
     let Ok(mut client) = Client::new(settings) else { unreachable!("two antennas within every limit") };
     run(&mut client, data);
 }
 
-/// Plays the story that `data` tells to a reader's session.
+/// Plays the story that `data` tells to a reader's session, with a command before each of its steps.
 pub(crate) fn run(session: &mut impl ReaderSession, data: &[u8]) {
+    // A tag's TID is asked for whenever nothing else is.
+    let Some(tag) = Epc::new(&[]) else { return };
+    let op = Op::Read { bank: Bank::Tid, word: 0, count: 6 };
+    let read = ReaderCommand::Tag(TagOp { tag, antenna: None, password: 0, op });
     let mut now = START;
     session.connected(now, &mut Nowhere);
     for step in Steps(data) {
+        session.command(now, 1, &read, &mut Nowhere);
         match step {
             Step::Octets(octets) => session.receive(now, octets, &mut Nowhere),
             Step::Wait(wait) => {
@@ -86,7 +94,10 @@ pub(crate) fn run(session: &mut impl ReaderSession, data: &[u8]) {
 
 /// The reader's end bears whatever a client says.
 pub(crate) fn reader(data: &[u8]) {
-    play(&mut Reader::new(Profile::fcc(2)), data);
+    // The first octet chooses maker and version.
+    let (first, data) = data.split_first().unwrap_or((&0, data));
+    let vendor = [Vendor::Plain, Vendor::Impinj, Vendor::Zebra][usize::from(first % 3)];
+    play(&mut Reader::new(Profile { version: 1 + first / 3 % 3, ..Profile::of(vendor, 2) }), data);
 }
 
 /// Plays the story that `data` tells to a simulated reader.

@@ -1,12 +1,16 @@
 //! Readers: settings of their sessions, read points of their antennas, their events.
 
 use crate::config::{Antenna, ImpinjIot, Llrp, Mercury, ZebraIotc};
-use stowage_base::{Code, Duration, ReaderEvent};
+use stowage_base::access::Op;
+use stowage_base::{Code, Duration, ReaderCommand, ReaderEvent, TagOp};
 use stowage_core::Site;
 use stowage_core::input::DeviceEvent;
 use stowage_core::site::{DeviceIx, ReadPointIx};
 use stowage_protocol::reader_mqtt::{self, Watch};
 use stowage_protocol::{impinj_iot, llrp, zebra_iotc};
+
+/// What reports that were held for too long are.
+const LATE: &str = "reports came too late to say where tags are now: they move nothing";
 
 /// How often an LLRP reader says that it lives.
 pub const LLRP_KEEPALIVE: Duration = Duration::from_secs(2);
@@ -16,13 +20,15 @@ pub fn llrp(reader: &Llrp) -> llrp::client::Settings {
     let antenna =
         |antenna: &Antenna| llrp::client::AntennaSettings { port: antenna.port, power_cdbm: Some(antenna.power_cdbm) };
     llrp::client::Settings {
-        antennas: reader.antennas.iter().map(antenna).collect(),
         dwell: reader.dwell,
         keepalive: LLRP_KEEPALIVE,
         session: reader.session,
         population: reader.population,
-        mode: None,
-        report_every: 0,
+        mode: reader.mode,
+        region: reader.region,
+        gate: reader.gate,
+        lamp: reader.lamp,
+        ..llrp::client::Settings::new(reader.antennas.iter().map(antenna).collect())
     }
 }
 
@@ -110,10 +116,30 @@ pub fn event(event: ReaderEvent) -> DeviceEvent {
             fault(format!("it answers at {found} Bd and can't be set to another speed: put baud={found} into its url"))
         }
         ReaderEvent::Speed { found, now } => DeviceEvent::Note(format!("found at {found} Bd, set to {now} Bd")),
+        ReaderEvent::Input { port, high } => {
+            DeviceEvent::Note(format!("input {port} is {}", if high { "high" } else { "low" }))
+        }
+        ReaderEvent::Late { count } => DeviceEvent::Fault { count: count.into(), what: LATE.into() },
         ReaderEvent::Temperature(celsius) => DeviceEvent::Temperature(celsius),
         ReaderEvent::Malformed { what, offset } => {
             DeviceEvent::Malformed { count: 1, what: format!("at octet {offset}: expected {what}") }
         }
+    }
+}
+
+/// What the journal is to keep of a command that was done: what it changed for good. No password is in it.
+pub fn note(command: &ReaderCommand) -> Option<String> {
+    let ReaderCommand::Tag(TagOp { tag, op, .. }) = command else { return None };
+    match op {
+        Op::Read { .. } => None,
+        Op::Write { bank, word, data } => Some(format!(
+            "tag {tag}: {} words written to bank {} from word {word} on",
+            data.as_slice().len(),
+            *bank as u8
+        )),
+        Op::WriteEpc(epc) => Some(format!("tag {tag}: its EPC is {epc} from now on")),
+        Op::Lock { field, lock } => Some(format!("tag {tag}: {field:?} is set to {lock:?}")),
+        Op::Kill { .. } => Some(format!("tag {tag}: killed")),
     }
 }
 
@@ -127,10 +153,7 @@ pub fn smart_event(event: reader_mqtt::Event) -> Option<DeviceEvent> {
         Event::Gpi { .. } => return None,
         Event::ClockJump => fault("its clock jumped: reports are mapped by its next answer".into()),
         Event::Fault(what) => fault(what),
-        Event::Late { count } => {
-            let what = "reports came too late to say where tags are now: they move nothing".into();
-            DeviceEvent::Fault { count, what }
-        }
+        Event::Late { count } => DeviceEvent::Fault { count, what: LATE.into() },
         Event::Skipped { count, last } => {
             DeviceEvent::Fault { count, what: format!("skipped what isn't known here, the last {last:?}") }
         }

@@ -16,8 +16,8 @@ mod tests;
 pub(crate) mod url;
 
 pub use device::{
-    Antenna, Chutes, Device, DeviceKind, ImpinjIot, Llrp, Mercury, ModbusLine, Parity, Robot, Scanner, SorterModbus,
-    SorterMqtt, ZebraIotc,
+    Antenna, Chutes, Device, DeviceKind, Gate, ImpinjIot, Llrp, Mercury, ModbusLine, Parity, Region, Robot, Scanner,
+    SorterModbus, SorterMqtt, Way, ZebraIotc,
 };
 pub use edge::{Edge, Follower, FollowerKind, Secret};
 pub use fault::{Fault, Faults, FileFaults};

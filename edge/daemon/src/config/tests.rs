@@ -62,10 +62,11 @@ fn the_demo_is_good() {
     assert_eq!(site.location("STORE").map(|location| site.zone(location.zone).kind), Some(ZoneKind::Aisle));
     assert_eq!(site.sku_coded("X001LAMP05").map(|sku| sku.code.as_str()), Some("LAMP"));
     assert_eq!(site.sku_of_gtin(site.skus[0].gtin), Some(&site.skus[0]));
-    let DeviceKind::Llrp(Llrp { antennas, port, dwell, .. }) = &edge.devices[0].kind else {
+    let DeviceKind::Llrp(Llrp { antennas, way, dwell, .. }) = &edge.devices[0].kind else {
         panic!("gate-1 speaks LLRP")
     };
-    assert_eq!((antennas[1].power_cdbm, *port, dwell.millis()), (3_000, 5084, 200));
+    assert_eq!((antennas[1].power_cdbm, dwell.millis()), (3_000, 200));
+    assert_eq!(*way, Way::Dial { host: "127.0.0.1".into(), port: 5084, ca: None });
     assert_eq!(edge.data, demo(".stowage"));
 }
 
@@ -701,4 +702,41 @@ fn faults_of_smart_readers_are_reported_at_once_on_their_lines() {
         assert!(found.iter().any(|found| same(&found)), "{fault}\nfound: {found:#?}");
     }
     assert_eq!(found.len(), expected.len(), "{found:#?}");
+}
+
+/// The demo with its fixed reader's url replaced by `keys`; what is found wrong with it.
+fn llrp_faults(keys: &str) -> Result<Llrp, Vec<String>> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::copy(demo("site.toml"), folder.path().join("site.toml")).expect("copies");
+    let text = fs::read_to_string(demo("edge.toml")).expect("the demo's file");
+    let url = "url = \"llrp://127.0.0.1:5084\"";
+    assert_eq!(text.matches(url).count(), 1);
+    fs::write(folder.path().join("edge.toml"), text.replace(url, &format!("{keys} "))).expect("writes");
+    match load_edge(&folder.path().join("edge.toml")) {
+        Err(faults) => Err(faults.0.iter().flat_map(|file| &file.faults).map(ToString::to_string).collect()),
+        Ok(edge) => match &edge.devices[0].kind {
+            DeviceKind::Llrp(llrp) => Ok(llrp.clone()),
+            other => panic!("{other:?}"),
+        },
+    }
+}
+
+#[test]
+fn a_fixed_reader_may_dial_be_gated_and_be_held_to_its_region() {
+    let keys = "listen = \"127.0.0.1:5084\"\nmode = 2\nregion = \"etsi\"\nlamp = 1\ngate = { input = 2, level = \"low\", linger_ms = 0 }\n#";
+    let llrp = llrp_faults(keys).expect("good");
+    assert_eq!(llrp.way, Way::Listen("127.0.0.1:5084".parse().expect("an address")));
+    assert_eq!((llrp.mode, llrp.region, llrp.lamp), (Some(2), Some(Region::Etsi), Some(1)));
+    assert_eq!(llrp.gate.map(|gate| (gate.input, gate.high, gate.linger.millis())), Some((2, false, 0)));
+    let faults = |keys: &str| llrp_faults(keys).expect_err("refused");
+    assert!(faults("url = \"llrps://10.0.0.3\"")[0].contains("give the PEM file with the reader's certificate"));
+    assert!(faults("url = \"llrp://10.0.0.3\"\nca = \"a.pem\"")[0].contains("give llrps:// as url"));
+    assert!(faults("url = \"llrps://10.0.0.3\"\nca = \"none.pem\"")[0].contains("can't be read"));
+    assert!(faults("#")[0].contains("or `listen` where the reader dials"));
+    let all = faults(
+        "url = \"llrp://a\"\nlisten = \"127.0.0.1:1\"\nmode = -1\nregion = \"us\"\nlamp = 0\ngate = { level = \"up\" }\n#",
+    );
+    for part in ["beside `listen`", "mode", "region", "lamp", "gate.input", "gate.level"] {
+        assert!(all.iter().any(|fault| fault.contains(part)), "{part}: {all:#?}");
+    }
 }

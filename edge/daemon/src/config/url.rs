@@ -49,10 +49,20 @@ pub(super) fn control(url: &str) -> Result<(Control, bool), String> {
     Ok((Control { host, port, login, ca: None }, tls))
 }
 
-/// `llrp://HOST[:PORT]`.
-pub(crate) fn llrp(url: &str) -> Result<(String, u16), String> {
-    let rest = url.strip_prefix("llrp://").ok_or("not an LLRP reader's URL: give llrp://HOST or llrp://HOST:PORT")?;
-    host_port(rest, 5084).map_err(|why| format!("{why}; LLRP readers listen on port 5084"))
+/// `llrp://HOST[:PORT]`, or `llrps://` with TLS, which is told beside.
+pub(crate) fn llrp(url: &str) -> Result<(String, u16, bool), String> {
+    let (tls, rest, port) = match url.split_once("://") {
+        Some(("llrp", rest)) => (false, rest, 5084),
+        Some(("llrps", rest)) => (true, rest, 5085),
+        _ => {
+            return Err(
+                "not an LLRP reader's URL: give llrp://HOST or llrp://HOST:PORT, or llrps://HOST with TLS".into()
+            );
+        }
+    };
+    let (host, port) =
+        host_port(rest, port).map_err(|why| format!("{why}; LLRP readers listen on port 5084, or 5085 with TLS"))?;
+    Ok((host, port, tls))
 }
 
 /// `mqtt://[USER:PASSWORD@]HOST[:PORT]`, or `mqtts://` with TLS, which is returned beside; `%XX` stands for an octet of
@@ -183,7 +193,8 @@ mod tests {
 
     #[test]
     fn hosts_and_ports() {
-        let ok = |host: &str, port| Ok((host.to_owned(), port));
+        let ok = |host: &str, port| Ok((host.to_owned(), port, false));
+        assert_eq!(llrp("llrps://gate-1"), Ok(("gate-1".to_owned(), 5085, true)));
         for (url, expected) in [
             ("llrp://10.0.0.30", ok("10.0.0.30", 5084)),
             ("llrp://gate-1.example:5085", ok("gate-1.example", 5085)),

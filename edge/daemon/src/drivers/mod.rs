@@ -10,12 +10,18 @@ mod sorter;
 mod sorter_plc;
 
 use crate::adapt::{self, reader::Points};
-use crate::config::{Broker, Device, DeviceKind, Edge, ModbusLine, SorterMqtt};
+use crate::config::{Broker, Device, DeviceKind, Edge, ModbusLine, SorterMqtt, Way};
 use crate::runtime::{Clock, Port};
 use crate::serial;
+use crate::tls;
+pub(crate) use reader::Order;
 use reader::{Line, Reader};
+use rustls::pki_types::ServerName;
 use scanner::Scanners;
+use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use stowage_base::{Code, ReaderSession};
 use stowage_core::{Effect, Engine};
@@ -23,6 +29,7 @@ use stowage_protocol::reader_mqtt::Session;
 use stowage_protocol::{impinj_iot, llrp, modbus_sorter, zebra_iotc};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -43,7 +50,14 @@ pub(crate) struct Ground<'a> {
     pub(crate) boot: u32,
 }
 
-/// Starts the driver of every device; `scanners` is where scanners connect. Returns each device's way to its driver.
+/// Commands that wait for one reader.
+const ORDERS_MAX: usize = 8;
+
+/// The ways to readers that take commands, by device.
+pub(crate) type Readers = BTreeMap<Code, mpsc::Sender<Order>>;
+
+/// Starts the driver of every device; `scanners` is where scanners connect. Returns each device's way to its driver,
+/// and the ways to readers that take commands.
 ///
 /// # Errors
 /// A device's settings that its protocol can't do.
@@ -51,7 +65,7 @@ pub(crate) fn start(
     ground: &Ground<'_>,
     ports: Vec<Port>,
     scanners: TcpListener,
-) -> Result<Vec<mpsc::Sender<Effect>>, String> {
+) -> Result<(Vec<mpsc::Sender<Effect>>, Readers), String> {
     let keys = ports.iter().zip(&ground.edge.devices).filter_map(|(port, device)| match &device.kind {
         DeviceKind::Scanner(scanner) => {
             Some((port.clone(), *scanner.key.expose(), ground.engine.answered(port.device)))
@@ -61,7 +75,10 @@ pub(crate) fn start(
     let enrolled = Arc::new(Scanners::new(ground.engine.site(), keys.collect(), ground.boot));
     ground.tasks.spawn(Arc::clone(&enrolled).serve(scanners, Arc::clone(ground.clock), ground.stop.clone()));
     let with_port = ports.into_iter().zip(&ground.edge.devices);
-    with_port.map(|(port, device)| ground.start(device, port, &enrolled)).collect()
+    let mut readers = Readers::new();
+    let devices: Result<_, String> =
+        with_port.map(|(port, device)| ground.start(device, port, &enrolled, &mut readers)).collect();
+    Ok((devices?, readers))
 }
 
 /// Connects to a device that listens.
@@ -73,21 +90,76 @@ async fn dial(address: (String, u16)) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Dials with TLS; trusts what the PEM file `ca` holds.
+async fn dial_tls(address: (String, u16), ca: PathBuf) -> io::Result<Box<dyn Line>> {
+    // Read each time: a certificate that was renewed holds without a restart.
+    let trust = tls::pinned(&ca).map_err(|why| io::Error::other(format!("{} {why}", ca.display())))?;
+    let host = address.0.clone();
+    let name =
+        ServerName::try_from(host.clone()).map_err(|_| io::Error::other("no certificate can be made for this name"))?;
+    let stream = dial(address).await?;
+    let shaken = tokio::time::timeout(DIAL_MAX, TlsConnector::from(trust).connect(name, stream)).await;
+    match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => {
+            let why = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            let words = why.map(|why| match why {
+                rustls::Error::InvalidMessage(_) => {
+                    "it doesn't speak TLS at this port: mostly that is 5085; or give llrp:// without TLS".to_owned()
+                }
+                other => tls::words(other, &host, &ca),
+            });
+            Err(words.map_or(error, io::Error::other))
+        }
+    }
+}
+
+/// Listens for a reader that dials.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// Waits for a reader that dials.
+async fn await_dial(listener: Arc<TcpListener>) -> io::Result<Box<dyn Line>> {
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok(Box::new(stream))
+}
+
 impl Ground<'_> {
-    fn start(&self, device: &Device, port: Port, enrolled: &Scanners) -> Result<mpsc::Sender<Effect>, String> {
+    fn start(
+        &self,
+        device: &Device,
+        port: Port,
+        enrolled: &Scanners,
+        readers: &mut Readers,
+    ) -> Result<mpsc::Sender<Effect>, String> {
         let (to_driver, effects) = mpsc::channel(EFFECTS_MAX);
         let refused = |why: String| format!("device {}: {why}", device.id);
         match &device.kind {
             DeviceKind::Llrp(reader) => {
                 let settings = adapt::reader::llrp(reader);
                 let client = llrp::Client::new(settings).map_err(|why| refused(why.to_string()))?;
-                let address = (reader.host.clone(), reader.port);
-                self.read(port, client, move || dial(address.clone()));
+                let orders = match reader.way.clone() {
+                    Way::Dial { host, port: of, ca: None } => self.read(port, client, move || dial((host.clone(), of))),
+                    Way::Dial { host, port: of, ca: Some(ca) } => {
+                        self.read(port, client, move || dial_tls((host.clone(), of), ca.clone()))
+                    }
+                    Way::Listen(address) => {
+                        let listener = listen(address).map_err(|error| refused(format!("can't listen on {address}: {error}: stop the program that uses it, or give another `listen`")))?;
+                        let listener = Arc::new(listener);
+                        self.read(port, client, move || await_dial(Arc::clone(&listener)))
+                    }
+                };
+                readers.insert(device.id.clone(), orders);
             }
             DeviceKind::Mercury(module) => {
                 let client = stowage_mercury::Client::new(adapt::reader::mercury(module));
                 let (path, baud) = (module.path.clone(), module.baud);
-                self.read(port, client, move || std::future::ready(serial::open(&path, baud)));
+                let orders = self.read(port, client, move || std::future::ready(serial::open(&path, baud)));
+                readers.insert(device.id.clone(), orders);
             }
             DeviceKind::ImpinjIot(reader) => {
                 let settings = adapt::reader::impinj(reader, &self.engine.site().code, &device.id);
@@ -172,7 +244,7 @@ impl Ground<'_> {
         self.tasks.spawn(reader.run());
     }
 
-    fn read<S, T, D, F>(&self, port: Port, session: S, dial: D)
+    fn read<S, T, D, F>(&self, port: Port, session: S, dial: D) -> mpsc::Sender<Order>
     where
         S: ReaderSession + Send + 'static,
         T: Line + Send + 'static,
@@ -180,7 +252,18 @@ impl Ground<'_> {
         F: Future<Output = io::Result<T>> + Send + 'static,
     {
         let points = Points::of(self.engine.site(), port.device);
-        let reader = Reader { session, port, points, clock: Arc::clone(self.clock), stop: self.stop.clone() };
+        let (orders, ordered) = mpsc::channel(ORDERS_MAX);
+        let reader = Reader {
+            session,
+            port,
+            points,
+            clock: Arc::clone(self.clock),
+            stop: self.stop.clone(),
+            orders: ordered,
+            waiting: Vec::new(),
+            ordered: 0,
+        };
         self.tasks.spawn(reader.run(dial));
+        orders
     }
 }

@@ -4,15 +4,18 @@ use super::backoff::Backoff;
 use crate::adapt::reader::{self, Points};
 use crate::runtime::{Clock, Hearing, Port};
 use crate::serial;
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use stowage_base::{ReaderEvent, ReaderSession, ReaderSink, TagRead, Visit};
+use stowage_base::{CommandError, ReaderCommand, ReaderEvent, ReaderSession, ReaderSink, TagRead, Visit, Words};
 use stowage_core::input::DeviceEvent;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio_rustls::client::TlsStream;
 use tokio_serial::SerialStream;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +26,7 @@ const CHUNK: usize = 64 * 1024;
 const OUT_MAX: usize = 1 << 20;
 
 /// The way to a reader.
-pub(super) trait Line: AsyncRead + AsyncWrite + Unpin {
+pub(super) trait Line: AsyncRead + AsyncWrite + Unpin + Send {
     /// All octets from now on go at this speed in Bd.
     fn set_baud(&mut self, baud: u32) -> io::Result<()>;
 }
@@ -38,6 +41,25 @@ impl Line for TcpStream {
     fn set_baud(&mut self, _baud: u32) -> io::Result<()> {
         Ok(())
     }
+}
+
+impl Line for TlsStream<TcpStream> {
+    fn set_baud(&mut self, _baud: u32) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<L: Line + ?Sized> Line for Box<L> {
+    fn set_baud(&mut self, baud: u32) -> io::Result<()> {
+        (**self).set_baud(baud)
+    }
+}
+
+/// Something that a reader is to do, and who waits for how it ended.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) command: ReaderCommand,
+    pub(crate) reply: oneshot::Sender<Result<Words, CommandError>>,
 }
 
 /// What a line did: gave octets, or took some.
@@ -68,7 +90,13 @@ struct Sink<'a> {
     points: &'a Points,
     /// Set once the session is up.
     up: &'a mut bool,
+    /// Who waits for which command.
+    waiting: &'a mut Waiting,
 }
+
+/// Who waits for which command: one at a time, save those that are refused at once. Beside it stands what the journal
+/// is to keep of it.
+type Waiting = Vec<(u32, Option<String>, oneshot::Sender<Result<Words, CommandError>>)>;
 
 impl ReaderSink for Sink<'_> {
     fn send(&mut self, octets: &[u8]) {
@@ -91,6 +119,34 @@ impl ReaderSink for Sink<'_> {
         *self.up |= event == ReaderEvent::Up;
         self.hearing.event(reader::event(event));
     }
+
+    fn down(&mut self, why: &'static str, detail: fmt::Arguments<'_>) {
+        self.hearing.event(DeviceEvent::Down(format!("{why}: {detail}")));
+    }
+
+    fn fault(&mut self, _what: &'static str, code: u32, detail: fmt::Arguments<'_>) {
+        let what = if code == 0 { detail.to_string() } else { format!("{detail} (code {code})") };
+        self.hearing.event(DeviceEvent::Fault { count: 1, what });
+    }
+
+    fn done(&mut self, id: u32, result: Result<Words, CommandError>) {
+        if let Some(at) = self.waiting.iter().position(|(of, ..)| *of == id) {
+            let (_, note, reply) = self.waiting.swap_remove(at);
+            if let Some(note) = note.filter(|_| result.is_ok()) {
+                self.hearing.event(DeviceEvent::Note(note));
+            }
+            // Who asked may have gone.
+            let _ = reply.send(result);
+        }
+    }
+}
+
+/// Answers whatever is ordered while there is no session. Never ends.
+async fn decline(orders: &mut mpsc::Receiver<Order>) {
+    while let Some(order) = orders.recv().await {
+        let _ = order.reply.send(Err(CommandError::Down));
+    }
+    std::future::pending().await
 }
 
 /// What a reader driver needs.
@@ -100,6 +156,11 @@ pub(super) struct Reader<S> {
     pub(super) points: Points,
     pub(super) clock: Arc<Clock>,
     pub(super) stop: CancellationToken,
+    /// What people want done.
+    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) waiting: Waiting,
+    /// Counts orders.
+    pub(super) ordered: u32,
 }
 
 impl<S: ReaderSession> Reader<S> {
@@ -113,6 +174,7 @@ impl<S: ReaderSession> Reader<S> {
         loop {
             let why = tokio::select! {
                 () = self.stop.cancelled() => return,
+                () = decline(&mut self.orders) => return,
                 link = dial() => match link {
                     Err(error) => format!("can't connect: {error}"),
                     Ok(link) => match self.serve(link, &mut backoff).await {
@@ -130,6 +192,7 @@ impl<S: ReaderSession> Reader<S> {
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
+                () = decline(&mut self.orders) => return,
                 () = tokio::time::sleep(backoff.wait()) => {}
             }
         }
@@ -168,6 +231,12 @@ impl<S: ReaderSession> Reader<S> {
                     Ok(Moved::Written(n)) => drop(out.drain(..n)),
                     Err(error) => break Err(error),
                 },
+                Some(Order { command, reply }) = self.orders.recv() => {
+                    self.ordered = self.ordered.wrapping_add(1);
+                    let id = self.ordered;
+                    self.waiting.push((id, reader::note(&command), reply));
+                    self.feed(&mut out, &mut up, |session, now, sink| session.command(now, id, &command, sink));
+                }
                 () = self.clock.sleep_until(deadline) => {
                     self.feed(&mut out, &mut up, |session, now, sink| session.tick(now, sink));
                 }
@@ -186,7 +255,8 @@ impl<S: ReaderSession> Reader<S> {
         up: &mut bool,
         step: impl FnOnce(&mut S, stowage_base::Timestamp, &mut Sink<'_>),
     ) {
-        let mut sink = Sink { out, hearing: self.port.hear(), points: &self.points, up };
-        step(&mut self.session, self.clock.now(), &mut sink);
+        let Self { session, port, points, clock, waiting, .. } = self;
+        let mut sink = Sink { out, hearing: port.hear(), points, up, waiting };
+        step(session, clock.now(), &mut sink);
     }
 }

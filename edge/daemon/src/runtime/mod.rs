@@ -115,7 +115,7 @@ pub async fn run(edge: Edge, stop: CancellationToken, running: impl FnOnce(Runni
     // Seconds since 1970 differ at each start, and fit for the next eighty years.
     let boot = (now.micros() / 1_000_000) as u32;
     let ground = drivers::Ground { edge: &edge, engine: &engine, clock: &clock, stop: &stop, tasks: &tasks, boot };
-    let devices = drivers::start(&ground, ports, scanners).map_err(StartError::Device)?;
+    let (devices, readers) = drivers::start(&ground, ports, scanners).map_err(StartError::Device)?;
 
     let (facts, _) = broadcast::channel(FACTS_BEHIND_MAX);
     let (view, picture) = watch::channel(Arc::new(engine.view(now)));
@@ -138,7 +138,10 @@ pub async fn run(edge: Edge, stop: CancellationToken, running: impl FnOnce(Runni
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
     let asking = tokio::spawn(pass_on(asked, messages.clone()));
     tasks.spawn(keep_time(Arc::clone(&clock), stop.clone()));
-    let shared = web::Shared { view: picture, facts, requests, data: edge.data.clone(), site };
+    let shared = web::Shared {
+        readers: Arc::new(readers),
+        ..web::Shared::new(picture, facts, requests, edge.data.clone(), site)
+    };
     running(addresses);
     web::serve(page, shared, stop.clone()).await;
     // Requests that clients left unfinished are still open, and could ask for ever.

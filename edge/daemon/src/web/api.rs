@@ -39,6 +39,7 @@ pub(super) fn routes() -> Vec<Route> {
         ("post", "/api/transports", post(transport)),
         ("post", "/api/transports/{id}/cancel", post(cancel)),
         ("post", "/api/robots/{code}/emptied", post(emptied)),
+        ("post", "/api/readers/{id}/commands", post(super::readers::command)),
         ("post", "/api/discrepancies/{id}/settle", post(settle)),
         ("get", "/api/openapi.json", get(openapi)),
         ("get", "/healthz", get(health)),
@@ -165,7 +166,7 @@ async fn announce(
 }
 
 /// A field of a label: 1 to 32 octets that print.
-fn label(field: &'static str, text: &str) -> Result<Code, Problem> {
+pub(super) fn label(field: &'static str, text: &str) -> Result<Code, Problem> {
     let fits = !text.is_empty() && !text.chars().any(char::is_control);
     stowage_base::code(text).filter(|_| fits).ok_or_else(|| {
         let max = stowage_base::CODE_LEN_MAX;

@@ -13,8 +13,10 @@ mod guard;
 mod history;
 mod pages;
 mod problem;
+mod readers;
 pub mod words;
 
+use crate::drivers::Readers;
 use crate::vestibule::{Guest, Vestibule};
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -65,6 +67,21 @@ pub struct Shared {
     pub data: PathBuf,
     /// Names, and the floor's plan.
     pub site: Arc<Site>,
+    /// The ways to readers that take commands, by device.
+    pub(crate) readers: Arc<Readers>,
+}
+
+impl Shared {
+    /// Without readers that take commands.
+    pub fn new(
+        view: watch::Receiver<Arc<View>>,
+        facts: broadcast::Sender<Arc<FactLine>>,
+        requests: mpsc::Sender<Request>,
+        data: PathBuf,
+        site: Arc<Site>,
+    ) -> Self {
+        Self { view, facts, requests, data, site, readers: Arc::default() }
+    }
 }
 
 /// A durable fact.

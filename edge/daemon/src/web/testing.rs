@@ -189,6 +189,7 @@ impl Daemon {
             requests,
             data: data.path().into(),
             site: Arc::new(site()),
+            readers: Arc::default(),
         };
         let mut daemon = Self { shared, view, requests: asked, journal, durable, chain: stored.chain, _data: data };
         daemon.record(story(facts));

@@ -347,3 +347,49 @@ async fn the_server_stops_although_a_stream_is_open() {
     stop.cancel();
     server.await.expect("no panic");
 }
+
+#[tokio::test]
+async fn a_reader_is_commanded_and_each_failure_says_what_to_do() {
+    use crate::drivers::Order;
+    use stowage_base::access::{Bank, Op};
+    use stowage_base::{CommandError, ReaderCommand, TagOp, Words};
+    let mut daemon = Daemon::new(0);
+    let (orders, mut ordered) = tokio::sync::mpsc::channel::<Order>(1);
+    daemon.shared.readers = Arc::new([(stowage_base::code("gate-1").expect("short"), orders)].into());
+    let app = app(&daemon);
+    let path = "/api/readers/gate-1/commands";
+    let read =
+        r#"{"command":"read","tag":"30395DFA81B7D84000000001","bank":"tid","word":0,"words":6,"password":"0000ABCD"}"#;
+    for (result, status) in [
+        (Ok(Words::new([0xE280, 0x1160]).expect("few")), StatusCode::OK),
+        (Err(CommandError::NoTag), StatusCode::CONFLICT),
+        (Err(CommandError::Locked), StatusCode::UNPROCESSABLE_ENTITY),
+        (Err(CommandError::Refused(101)), StatusCode::BAD_GATEWAY),
+        (Err(CommandError::Down), StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        let reader = async {
+            let Order { command, reply } = ordered.recv().await.expect("ordered");
+            let ReaderCommand::Tag(TagOp { password, op, antenna: None, .. }) = command else { panic!("{command:?}") };
+            assert_eq!((password, op), (0xABCD, Op::Read { bank: Bank::Tid, word: 0, count: 6 }));
+            reply.send(result).expect("someone waits");
+        };
+        let (response, ()) = tokio::join!(call(&app, post(path, read)), reader);
+        match status {
+            StatusCode::OK => assert_eq!(body(response).await["data"], "E2801160"),
+            status => assert!(problem(response, status).await["detail"].as_str().is_some_and(|text| text.len() > 20)),
+        }
+    }
+    for (content, field) in [
+        (r#"{"command":"write_epc","tag":"30","epc":"3000"}"#, "tag"),
+        (r#"{"command":"write_epc","tag":"3000","epc":"300"}"#, "epc"),
+        (r#"{"command":"kill","tag":"3000","kill_password":"00000000"}"#, "kill_password"),
+        (r#"{"command":"write","tag":"3000","bank":"user","word":0,"data":"12g4"}"#, "data"),
+        (r#"{"command":"lock","tag":"3000","field":"epc","lock":"lock","password":"1"}"#, "password"),
+        (r#"{"command":"output","port":0,"on":true}"#, "port"),
+    ] {
+        let problem = problem(call(&app, post(path, content)).await, StatusCode::BAD_REQUEST).await;
+        assert_eq!(problem["field"], field, "{problem}");
+    }
+    problem(call(&app, post("/api/readers/gate-9/commands", read)).await, StatusCode::NOT_FOUND).await;
+    problem(call(&app, post(path, r#"{"command":"sing"}"#)).await, StatusCode::UNPROCESSABLE_ENTITY).await;
+}

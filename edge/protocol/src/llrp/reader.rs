@@ -1,11 +1,13 @@
-//! A simulated reader's own end of LLRP 1.0.1: an FCC reader that does what it is asked, and says what it can't.
+//! A simulated reader's own end of LLRP: an FCC reader that does what it is asked, and says what it can't.
 //!
-//! It inventories by ROSpecs of AISpecs, each antenna by turns, and reports and tells events as it is configured. Time
-//! is the caller's, tags are the [`Air`]'s. It is strict: what a client may not send is answered with the status that
+//! It inventories by ROSpecs of AISpecs, each antenna by turns, works on tags' memories by AccessSpecs, and reports and
+//! tells events as it is configured. It speaks 1.0.1 until a client chooses a newer version that it has. Time is the caller's, tags are the [`Air`]'s. It is strict: what a client may not send is answered with the status that
 //! names message, parameter and field, and kept in [`Reader::violations`].
 //!
-//! Deliberately absent: access operations, RF surveys, GPI and GPO, preemption (one ROSpec is active at a time).
+//! Deliberately absent: RF surveys, GPI triggers of ROSpecs, operations that a client is asked for, preemption (one
+//! ROSpec is active at a time).
 
+mod access;
 mod config;
 mod rospec;
 mod status;
@@ -13,21 +15,19 @@ mod tags;
 
 use super::frame::{Frame, Inbox};
 use super::tree::{self, Tree};
-use super::{IMPINJ, VERSION, kind};
+use super::{IMPINJ, VERSION, VERSION_MAX, kind};
+use access::{Access, AccessSpec};
 use config::{Config, Event};
 use rospec::{Rospec, Run, Start};
 use status::{Refusal, code};
 use std::collections::BTreeMap;
-use stowage_base::{Air, Duration, ReaderDevice, Timestamp};
+use stowage_base::{Air, Duration, ReaderDevice, TagRead, Timestamp};
 use tags::Tags;
 
-pub use config::Profile;
+pub use config::{Profile, Vendor};
 
 /// Most violations that are kept: a client that goes on like this has been told often enough.
 const VIOLATIONS_MAX: usize = 100;
-
-/// Most ROSpecs that are held.
-const ROSPECS_MAX: usize = 16;
 
 /// A tick that comes later than this finds the reader as after a sleep: it goes on from now.
 const SLEEP: Duration = Duration::from_secs(60);
@@ -53,7 +53,10 @@ pub struct Reader {
     clock_offset: Duration,
     /// Whether something is at each antenna port.
     antennas: Vec<bool>,
+    /// Whether each input is high.
+    inputs: Vec<bool>,
     config: Config,
+    access: Access,
     rospecs: BTreeMap<u32, Rospec>,
     run: Option<Run>,
     tags: Tags,
@@ -66,6 +69,8 @@ pub struct Reader {
 /// A connection.
 #[derive(Debug)]
 struct Link {
+    /// The version that is spoken.
+    version: u8,
     last_id: u32,
     /// Reports wait for ENABLE_EVENTS_AND_REPORTS.
     held: bool,
@@ -83,7 +88,9 @@ impl Reader {
         Self {
             clock_offset: Duration::ZERO,
             antennas: vec![true; usize::from(profile.antennas)],
+            inputs: vec![false; usize::from(profile.gpios.0)],
             config: Config::new(&profile),
+            access: Access::default(),
             rospecs: BTreeMap::new(),
             run: None,
             tags: Tags::default(),
@@ -128,6 +135,20 @@ impl Reader {
         }
     }
 
+    /// Sets an input high or low. Ports that it hasn't are ignored.
+    pub fn set_input(&mut self, now: Timestamp, port: u16, high: bool, out: &mut dyn FnMut(&[u8])) {
+        let input = usize::from(port).checked_sub(1).and_then(|index| self.inputs.get_mut(index));
+        if input.is_some_and(|input| std::mem::replace(input, high) != high) && self.config.listens(port) {
+            let event = Tree::new("GPIEvent").set("GPIPortNumber", port).set("GPIEvent", high);
+            self.event(now, Event::Input, event, out);
+        }
+    }
+
+    /// Its outputs, by port from 1.
+    pub fn outputs(&self) -> &[bool] {
+        &self.config.outputs
+    }
+
     fn violation(&mut self, at: Timestamp, kind: u16, status: u16, what: String) {
         if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(Violation { at, kind, status, what });
@@ -139,9 +160,14 @@ impl Reader {
         (at + self.clock_offset).micros().max(0) as u64
     }
 
+    /// The version that is spoken.
+    fn version(&self) -> u8 {
+        self.link.as_ref().map_or(VERSION, |link| link.version)
+    }
+
     fn send(&mut self, message: &Tree, id: u32, out: Out<'_>) {
         self.out.clear();
-        message.encode(VERSION, id, &mut self.out);
+        message.encode(self.version(), id, &mut self.out);
         out(&self.out);
     }
 
@@ -174,7 +200,8 @@ impl Reader {
             return;
         }
         let Self { link: Some(link), tags, profile, clock_offset, .. } = self else { return };
-        tags.take(profile, *clock_offset, |message| {
+        let version = link.version;
+        tags.take(profile, version, *clock_offset, |message| {
             link.last_id = link.last_id.wrapping_add(1);
             let len = message.len() as u32;
             message[2..6].copy_from_slice(&len.to_be_bytes());
@@ -197,17 +224,26 @@ impl Reader {
                     // A vendor's answer has no place for a status, and a newer version's is as unknown as its request.
                     answer.number != kind::CUSTOM_MESSAGE && error.code != code::UNSUPPORTED_MESSAGE
                 });
-                let name = plain.filter(|_| frame.version == VERSION).map_or("ERROR_MESSAGE", |answer| answer.name);
+                let name = plain
+                    .filter(|_| error.code != code::UNSUPPORTED_VERSION)
+                    .map_or("ERROR_MESSAGE", |answer| answer.name);
                 let reply = with_status(name);
                 refusal = Some(error);
                 Some(reply)
             }
         };
-        if let Some(refusal) = refusal {
+        // To ask a reader for its version is how one that has 1.0.1 alone is found out.
+        if let Some(refusal) = refusal.filter(|_| frame.kind != kind::GET_SUPPORTED_VERSION) {
             self.violation(now, frame.kind, refusal.top(), refusal.what);
         }
         if let Some(reply) = reply {
             self.send(&reply, frame.id, out);
+        }
+        if let (kind::SET_PROTOCOL_VERSION, Some(link), [version]) = (frame.kind, &mut self.link, frame.body)
+            && (VERSION..=self.profile.version).contains(version)
+        {
+            // The answer still went in the old one.
+            link.version = *version;
         }
         if frame.kind == kind::CLOSE_CONNECTION
             && let Some(link) = &mut self.link
@@ -224,13 +260,15 @@ impl Reader {
         air: &mut dyn Air,
         out: Out<'_>,
     ) -> Result<Option<Tree>, Refusal> {
-        if frame.version != VERSION {
-            return Err(Refusal::message(
-                code::UNSUPPORTED_VERSION,
-                format!("version {}: 1 is supported", frame.version),
-            ));
+        let negotiates = matches!(frame.kind, kind::GET_SUPPORTED_VERSION | kind::SET_PROTOCOL_VERSION);
+        // Messages of 1.1 that come before it is spoken.
+        let spoken = if negotiates { VERSION_MAX } else { self.version() };
+        if frame.version != spoken || spoken > self.profile.version {
+            let what = format!("version {}: {} is spoken", frame.version, self.version());
+            return Err(Refusal::message(code::UNSUPPORTED_VERSION, what));
         }
-        let body = tree::decode(frame).map_err(Refusal::from)?;
+        // Of 2.0 nothing is needed that 1.1 hasn't.
+        let body = tree::decode(&Frame { version: spoken.min(VERSION_MAX), ..*frame }).map_err(Refusal::from)?;
         if let Some((path, field)) = body.oddity() {
             let (code, what) = match field {
                 Some(_) => (code::OUT_OF_RANGE, "a value that has no name"),
@@ -241,7 +279,7 @@ impl Reader {
         let success = |name: &str| Ok(Some(Tree::new(name).with(Tree::new("LLRPStatus"))));
         match frame.kind {
             kind::GET_READER_CAPABILITIES => Ok(Some(self.profile.capabilities(body.int("RequestedData")))),
-            kind::GET_READER_CONFIG => self.config.get(&body, &self.profile, &self.antennas).map(Some),
+            kind::GET_READER_CONFIG => self.config.get(&body, &self.profile, &self.antennas, &self.inputs).map(Some),
             kind::SET_READER_CONFIG => {
                 self.config.set(&body, &self.profile)?;
                 if let Some(link) = &mut self.link {
@@ -257,8 +295,9 @@ impl Reader {
                 if self.rospecs.contains_key(&rospec.id) {
                     return Err(within(Refusal::field(spec, "ROSpecID", code::INVALID, "exists already")));
                 }
-                if self.rospecs.len() >= ROSPECS_MAX {
-                    let what = format!("{ROSPECS_MAX} ROSpecs are held: no room for more");
+                let most = self.profile.vendor.rospecs_max();
+                if self.rospecs.len() >= most {
+                    let what = format!("{most} ROSpecs are held: no room for more");
                     return Err(within(Refusal::message(code::OVERFLOW_PARAMETER, what)));
                 }
                 self.rospecs.insert(rospec.id, rospec);
@@ -318,10 +357,54 @@ impl Reader {
                 let specs = self.rospecs.values().map(|rospec| rospec.tree(active == Some(rospec.id)));
                 Ok(Some(Tree::new("GET_ROSPECS_RESPONSE").with(Tree::new("LLRPStatus")).with_all(specs)))
             }
-            // There are none, so none is left to delete.
-            kind::DELETE_ACCESSSPEC if body.int("AccessSpecID") == 0 => success("DELETE_ACCESSSPEC_RESPONSE"),
-            kind::DELETE_ACCESSSPEC => Err(Refusal::field(&body, "AccessSpecID", code::INVALID, "doesn't exist")),
-            kind::GET_ACCESSSPECS => success("GET_ACCESSSPECS_RESPONSE"),
+            kind::ADD_ACCESSSPEC => {
+                let Some(spec) = body.child("AccessSpec") else { return success("ADD_ACCESSSPEC_RESPONSE") };
+                let within = |refusal: Refusal| refusal.within(spec.number());
+                let parsed = AccessSpec::parse(spec, &self.profile).map_err(within)?;
+                let id = spec.int("AccessSpecID") as u32;
+                if self.access.specs.contains_key(&id) {
+                    return Err(within(Refusal::field(spec, "AccessSpecID", code::INVALID, "exists already")));
+                }
+                if self.access.specs.len() >= access::ACCESSSPECS_MAX {
+                    let what = format!("{} AccessSpecs are held: no room for more", self.access.specs.len());
+                    return Err(within(Refusal::message(code::OVERFLOW_PARAMETER, what)));
+                }
+                self.access.specs.insert(id, parsed);
+                success("ADD_ACCESSSPEC_RESPONSE")
+            }
+            kind::DELETE_ACCESSSPEC => {
+                for id in self.chosen_access(&body)? {
+                    self.access.specs.remove(&id);
+                }
+                success("DELETE_ACCESSSPEC_RESPONSE")
+            }
+            kind::ENABLE_ACCESSSPEC | kind::DISABLE_ACCESSSPEC => {
+                let enable = frame.kind == kind::ENABLE_ACCESSSPEC;
+                for id in self.chosen_access(&body)? {
+                    if let Some(spec) = self.access.specs.get_mut(&id) {
+                        spec.enabled = enable;
+                    }
+                }
+                success(if enable { "ENABLE_ACCESSSPEC_RESPONSE" } else { "DISABLE_ACCESSSPEC_RESPONSE" })
+            }
+            kind::GET_ACCESSSPECS => {
+                let specs = self.access.specs.values().map(AccessSpec::tree);
+                Ok(Some(Tree::new("GET_ACCESSSPECS_RESPONSE").with(Tree::new("LLRPStatus")).with_all(specs)))
+            }
+            kind::GET_SUPPORTED_VERSION => Ok(Some(
+                Tree::new("GET_SUPPORTED_VERSION_RESPONSE")
+                    .set("CurrentVersion", self.version())
+                    .set("SupportedVersion", self.profile.version)
+                    .with(Tree::new("LLRPStatus")),
+            )),
+            kind::SET_PROTOCOL_VERSION => {
+                let version = body.int("ProtocolVersion") as u8;
+                if !(VERSION..=self.profile.version).contains(&version) {
+                    let what = format!("version {version}: 1 to {} are supported", self.profile.version);
+                    return Err(Refusal::message(code::UNSUPPORTED_VERSION, what));
+                }
+                success("SET_PROTOCOL_VERSION_RESPONSE")
+            }
             kind::GET_REPORT => {
                 if let Some(link) = &mut self.link {
                     link.held = false;
@@ -345,7 +428,7 @@ impl Reader {
                 Ok(None)
             }
             kind::CLOSE_CONNECTION => success("CLOSE_CONNECTION_RESPONSE"),
-            kind::CUSTOM_MESSAGE if self.profile.impinj => self.vendor_message(&body).map(Some),
+            kind::CUSTOM_MESSAGE if self.profile.vendor == Vendor::Impinj => self.vendor_message(&body).map(Some),
             _ => Err(Refusal::message(code::UNSUPPORTED_MESSAGE, format!("{} is not supported", body.name()))),
         }
     }
@@ -370,6 +453,15 @@ impl Reader {
             0 => Ok(self.rospecs.keys().copied().collect()),
             id if self.rospecs.contains_key(&id) => Ok(vec![id]),
             _ => Err(Refusal::field(body, "ROSpecID", code::INVALID, "doesn't exist")),
+        }
+    }
+
+    /// The AccessSpecs that a message names: one, or with 0 all.
+    fn chosen_access(&self, body: &Tree) -> Result<Vec<u32>, Refusal> {
+        match body.int("AccessSpecID") as u32 {
+            0 => Ok(self.access.specs.keys().copied().collect()),
+            id if self.access.specs.contains_key(&id) => Ok(vec![id]),
+            _ => Err(Refusal::field(body, "AccessSpecID", code::INVALID, "doesn't exist")),
         }
     }
 
@@ -411,26 +503,40 @@ impl Reader {
 
     /// Hears what the antenna whose turn it is has heard up to `at`.
     fn interrogate(&mut self, at: Timestamp, air: &mut dyn Air, out: Out<'_>) {
-        let Self { run: Some(run), rospecs, tags, antennas, .. } = self else { return };
+        let version = self.version();
+        let Self { run: Some(run), rospecs, tags, antennas, access, .. } = self else { return };
         let Some(rospec) = rospecs.get(&run.id) else { return };
         let spec = &rospec.specs[run.spec];
         let (antenna, power) = spec.antennas[run.turn];
-        let mut lost = false;
+        let (mut lost, mut at_once) = (false, false);
         if run.from < at && antennas.get(usize::from(antenna) - 1).is_some_and(|connected| *connected) {
             air.interrogate(antenna, power, run.from, at, &mut |read| {
-                run.heard(read.epc, read.at, spec);
-                lost |= !tags.heard(read, rospec, run.spec, antenna);
+                let Some(epc) = access.answers(read.epc) else { return };
+                let told = TagRead { epc, antenna, ..*read };
+                run.heard(epc, read.at, spec);
+                lost |= !tags.heard(&told, rospec, run.spec, antenna);
+                if access.specs.is_empty() {
+                    return;
+                }
+                for outcome in access.work(read.epc, rospec.id, antenna, version) {
+                    at_once |= outcome.at_once;
+                    lost |= !tags.worked(&told, rospec, run.spec, outcome);
+                }
             });
         }
         run.from = at;
         if lost && !std::mem::replace(&mut self.tags.overflowed, true) {
             self.event(at, Event::BufferWarning, Tree::new("ReportBufferOverflowErrorEvent"), out);
         }
+        if at_once {
+            self.report(out);
+        }
     }
 
     fn end_aispec(&mut self, at: Timestamp, out: Out<'_>) {
         let Some(run) = &self.run else { return };
         let (id, spec) = (run.id, run.spec as u16 + 1);
+        self.access.begin();
         if self.rospecs.get(&id).is_some_and(|rospec| rospec.report.at_end_of_aispec()) {
             self.report(out);
         }
@@ -489,6 +595,7 @@ impl ReaderDevice for Reader {
     fn connected(&mut self, now: Timestamp, out: &mut dyn FnMut(&[u8])) {
         self.inbox.clear();
         self.link = Some(Link {
+            version: VERSION,
             last_id: 0,
             held: self.config.hold,
             keepalive_due: self.config.keepalive.map(|period| now + period),

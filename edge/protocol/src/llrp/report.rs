@@ -148,7 +148,9 @@ impl<'a> TagReport<'a> {
                         epcs += 1;
                     }
                     CUSTOM => report.custom(parameter.body),
-                    // Results of access operations aren't asked for; whatever else there is, is newer.
+                    // Results of access operations: whoever waits for one looks at the whole message.
+                    349..=354 | 360..=362 => {}
+                    // Whatever else there is, is newer.
                     _ => report.unknown = report.unknown.saturating_add(1),
                 }
                 (rest, offset) = (parameters.octets, parameters.offset);
@@ -283,6 +285,10 @@ pub struct Events {
     pub rospec: Option<(u8, u32)>,
     /// ReaderExceptionEvent.
     pub exception: bool,
+    /// GPIEvent: port, and whether it is high now.
+    pub input: Option<(u16, bool)>,
+    /// ReportBufferLevelWarningEvent: how full, in per cent.
+    pub filling: Option<u8>,
     /// ReportBufferOverflowErrorEvent: the reader lost reports.
     pub overflow: bool,
     /// ConnectionCloseEvent: the reader is about to close the connection.
@@ -305,6 +311,8 @@ impl Events {
                 (249, [event, a, b, c, d, ..]) => {
                     events.rospec = Some((*event, u32::from_be_bytes([*a, *b, *c, *d])));
                 }
+                (248, [a, b, level, ..]) => events.input = Some((u16::from_be_bytes([*a, *b]), level & 0x80 != 0)),
+                (250, [full, ..]) => events.filling = Some(*full),
                 (251, _) => events.overflow = true,
                 (252, _) => events.exception = true,
                 (254, [_, a, b, c, d, index @ ..]) if index.len() >= 2 => {
@@ -315,7 +323,7 @@ impl Events {
                 }
                 (256, [_, _, ..]) => events.connection = u16(body),
                 (257, _) => events.closing = true,
-                (249 | 254..=256, _) => return Err(Malformed { offset, what: "a whole event" }),
+                (248..=250 | 254..=256, _) => return Err(Malformed { offset, what: "a whole event" }),
                 _ => {}
             }
         }

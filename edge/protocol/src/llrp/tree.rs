@@ -672,6 +672,11 @@ impl Tree {
                 (ty, value) => debug_assert!(false, "{}.{} is {ty:?}, not {value:?}", self.name(), field.name),
             }
         }
+        self.encode_parameters(out);
+    }
+
+    /// Appends its parameters alone.
+    pub(super) fn encode_parameters(&self, out: &mut Vec<u8>) {
         for child in &self.children {
             let start = out.len();
             match child {

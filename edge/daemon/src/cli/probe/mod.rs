@@ -44,8 +44,11 @@ fn target(url: &str) -> Result<Target, String> {
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
     let mut asked = Query::parse(query)?;
     let target = match address.split_once("://") {
-        Some(("llrp", _)) => {
-            let (host, port) = config::url::llrp(address)?;
+        Some(("llrp" | "llrps", _)) => {
+            let (host, port, tls) = config::url::llrp(address)?;
+            if tls {
+                return Err("TLS isn't spoken here: give llrp://HOST, or have `stowage run` try llrps://".into());
+            }
             Target::Llrp { host, port }
         }
         Some(("mqtt" | "mqtts", _)) => {

@@ -3,15 +3,17 @@
 use super::{Places, url};
 use crate::config::read::Section;
 use crate::config::url::llrp;
+use crate::tls;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use stowage_base::Duration;
+pub use stowage_protocol::llrp::client::{Gate, Region};
 
-/// A fixed reader that speaks LLRP; the edge dials.
+/// A fixed reader that speaks LLRP.
 #[derive(Debug, Clone)]
 pub struct Llrp {
-    /// IP address or host name.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
+    /// Who dials whom.
+    pub way: Way,
     /// The antennas to use, at least one, by port.
     pub antennas: Vec<Antenna>,
     /// How long each antenna looks before the next one's turn, 10 ms to 60 s.
@@ -20,6 +22,30 @@ pub struct Llrp {
     pub session: u8,
     /// How many tags the reader should expect in view of one antenna, 1 to 65,535.
     pub population: u16,
+    /// The reader's RF mode, by the number in its own table.
+    pub mode: Option<u16>,
+    /// The rules of the place where it stands: a reader that is set to others isn't used.
+    pub region: Option<Region>,
+    /// The photo-eye that gates the antennas.
+    pub gate: Option<Gate>,
+    /// The output of the lamp that is on while the reader works for us, from 1.
+    pub lamp: Option<u16>,
+}
+
+/// Who dials whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// The edge dials.
+    Dial {
+        /// IP address or host name.
+        host: String,
+        /// TCP port.
+        port: u16,
+        /// With TLS: the PEM file of who vouches for the reader's certificate, or of that certificate itself.
+        ca: Option<PathBuf>,
+    },
+    /// The reader dials the edge, here. Each such reader has an address of its own.
+    Listen(SocketAddr),
 }
 
 /// One antenna of a fixed reader.
@@ -33,17 +59,65 @@ pub struct Antenna {
 
 pub(super) const ANTENNAS: &str = "a list such as [{ port = 1, power_dbm = 30 }]";
 
+const REGIONS: &[(&str, Region)] = &[("fcc", Region::Fcc), ("etsi", Region::Etsi), ("cn", Region::Cn)];
+
 pub(super) fn read(section: &mut Section<'_>, places: &mut Places<'_>) -> Llrp {
-    section.require(&[("url", "llrp://HOST or llrp://HOST:PORT"), ("antennas", ANTENNAS)]);
-    let (host, port) = url(section, llrp).unwrap_or_default();
+    section.require(&[("antennas", ANTENNAS)]);
     Llrp {
-        host,
-        port,
+        way: way(section),
         antennas: antennas(section, places),
         dwell: Duration::from_millis(section.number("dwell_ms", 10..=60_000).map_or(500, |dwell| dwell.value)),
         session: section.number("session", 0..=3).map_or(1, |session| session.value),
         population: section.number("population", 1..=65_535).map_or(32, |population| population.value),
+        mode: section.number("mode", 0..=65_535).map(|mode| mode.value),
+        region: section.choice("region", REGIONS).map(|region| region.value),
+        gate: section.section("gate").map(gate),
+        lamp: section.number("lamp", 1..=64).map(|lamp| lamp.value),
     }
+}
+
+fn way(section: &mut Section<'_>) -> Way {
+    let file = section.file;
+    let listen = section.address("listen", "0.0.0.0:5084");
+    if let Some(listen) = listen {
+        if let Some(url) = section.url("url") {
+            file.fault(&url.at, "stands beside `listen`: give `url` if the edge dials, `listen` if the reader does");
+        }
+        return Way::Listen(listen.value);
+    }
+    section.require(&[("url", "llrp://HOST or llrp://HOST:PORT, or `listen` where the reader dials the edge")]);
+    let ca = section.text("ca");
+    let (host, port, tls) = url(section, llrp).unwrap_or_default();
+    let ca = match (ca, tls) {
+        (None, false) => None,
+        (None, true) => {
+            section.require(&[("ca", "the PEM file with the reader's certificate, or with its authority's")]);
+            None
+        }
+        (Some(ca), false) => {
+            file.fault(&ca.at, "is for TLS: give llrps:// as url, or leave it out");
+            None
+        }
+        (Some(ca), true) => {
+            let path = file.beside(&ca.value);
+            if let Err(why) = tls::client(&path) {
+                file.fault(&ca.at, why.to_string());
+            }
+            Some(path)
+        }
+    };
+    Way::Dial { host, port, ca }
+}
+
+fn gate(mut section: Section<'_>) -> Gate {
+    section.require(&[("input", "the photo-eye's input on the reader, 1 to 64")]);
+    let gate = Gate {
+        input: section.number("input", 1..=64).map_or(1, |input| input.value),
+        high: section.choice("level", &[("high", true), ("low", false)]).is_none_or(|level| level.value),
+        linger: Duration::from_millis(section.number("linger_ms", 0..=60_000).map_or(1_000, |linger| linger.value)),
+    };
+    section.end();
+    gate
 }
 
 /// The antennas of a fixed reader, by port.

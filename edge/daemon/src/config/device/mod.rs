@@ -10,7 +10,7 @@ mod sorter_mqtt;
 mod zebra_iotc;
 
 pub use impinj_iot::ImpinjIot;
-pub use llrp::{Antenna, Llrp};
+pub use llrp::{Antenna, Gate, Llrp, Region, Way};
 pub use mercury::Mercury;
 pub use robot::Robot;
 pub use scanner::Scanner;

@@ -1,8 +1,8 @@
 //! What a reader is, and how it is configured.
 
 use super::status::{Refusal, code};
-use crate::llrp::IMPINJ;
 use crate::llrp::tree::Tree;
+use crate::llrp::{IMPINJ, ZEBRA};
 use stowage_base::Duration;
 
 /// What kind of reader it is.
@@ -14,12 +14,68 @@ pub struct Profile {
     pub powers_cdbm: Vec<i16>,
     /// The hop table in kHz.
     pub channels_khz: Vec<u32>,
-    /// An Impinj reader: tells phase and fine RSSI if asked.
-    pub impinj: bool,
+    /// Who made it.
+    pub vendor: Vendor,
+    /// The newest version that it speaks: 1 for LLRP 1.0.1, 2 for 1.1, 3 for 2.0.
+    pub version: u8,
+    /// Inputs and outputs.
+    pub gpios: (u16, u16),
 }
 
-/// Index of the RF modes that it has.
-const MODES: std::ops::RangeInclusive<u16> = 0..=3;
+/// Makers whose readers differ in what they can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vendor {
+    /// Nobody in particular: as the standard has it.
+    Plain,
+    /// One ROSpec; mode numbers far apart; phase and fine RSSI once its extensions are on.
+    Impinj,
+    /// One ROSpec of at most 16 specs, no levels of priority; powers in steps of 0.1 dB; modes from 1 on.
+    Zebra,
+}
+
+impl Vendor {
+    fn number(self) -> u32 {
+        match self {
+            Self::Plain => 0,
+            Self::Impinj => IMPINJ,
+            Self::Zebra => ZEBRA,
+        }
+    }
+
+    /// The RF modes: number, and M (0 for FM0, then Miller 2, 4, 8).
+    fn modes(self) -> &'static [(u16, u8)] {
+        match self {
+            Self::Plain => &[(0, 0), (1, 1), (2, 2), (3, 3)],
+            Self::Impinj => &[(0, 0), (1, 1), (2, 2), (3, 3), (4, 2), (1000, 2), (1002, 2), (1003, 2)],
+            Self::Zebra => &[(1, 0), (2, 1), (3, 2), (4, 3), (5, 2), (6, 3)],
+        }
+    }
+
+    /// Most ROSpecs that are held.
+    pub(super) fn rospecs_max(self) -> usize {
+        match self {
+            Self::Plain => 16,
+            Self::Impinj | Self::Zebra => 1,
+        }
+    }
+
+    /// Most AISpecs in an ROSpec.
+    pub(super) fn specs_max(self) -> usize {
+        match self {
+            Self::Plain => 64,
+            Self::Impinj => 32,
+            Self::Zebra => 16,
+        }
+    }
+
+    /// Levels of an ROSpec's priority.
+    pub(super) fn priorities(self) -> u8 {
+        match self {
+            Self::Plain | Self::Impinj => 8,
+            Self::Zebra => 1,
+        }
+    }
+}
 
 impl Profile {
     /// A reader for North America: 10 to 30 dBm in steps of 0.25 dB, 50 channels from 902.75 to 927.25 MHz.
@@ -29,7 +85,21 @@ impl Profile {
             powers_cdbm: (0..=80).map(|step| 1_000 + 25 * step).collect(),
             // Neighbours in time lie apart in frequency.
             channels_khz: (0..50).map(|hop| 902_750 + 500 * (hop * 7 % 50)).collect(),
-            impinj: false,
+            vendor: Vendor::Plain,
+            version: 1,
+            gpios: (4, 4),
+        }
+    }
+
+    /// The same as `vendor` makes it.
+    pub fn of(vendor: Vendor, antennas: u16) -> Self {
+        let plain = Self::fcc(antennas);
+        match vendor {
+            Vendor::Plain => plain,
+            Vendor::Impinj => Self { vendor, ..plain },
+            Vendor::Zebra => {
+                Self { vendor, powers_cdbm: (0..=200).map(|step| 1_000 + 10 * step).collect(), gpios: (2, 2), ..plain }
+            }
         }
     }
 
@@ -42,20 +112,22 @@ impl Profile {
             Tree::new("GeneralDeviceCapabilities")
                 .set("MaxNumberOfAntennaSupported", self.antennas)
                 .set("HasUTCClockCapability", true)
-                .set("DeviceManufacturerName", if self.impinj { IMPINJ } else { 0 })
+                .set("DeviceManufacturerName", self.vendor.number())
                 .set("ModelName", 1)
                 .set("ReaderFirmwareVersion", env!("CARGO_PKG_VERSION"))
                 .with(Tree::new("ReceiveSensitivityTableEntry").set("Index", 1))
-                .with(Tree::new("GPIOCapabilities"))
+                .with(Tree::new("GPIOCapabilities").set("NumGPIs", self.gpios.0).set("NumGPOs", self.gpios.1))
                 .with_all(air)
         };
         let llrp = || {
             Tree::new("LLRPCapabilities")
                 .set("SupportsEventAndReportHolding", true)
-                .set("MaxNumPriorityLevelsSupported", 8)
-                .set("MaxNumROSpecs", super::ROSPECS_MAX as u32)
-                .set("MaxNumSpecsPerROSpec", super::rospec::SPECS_MAX as u32)
+                .set("MaxNumPriorityLevelsSupported", self.vendor.priorities())
+                .set("MaxNumROSpecs", self.vendor.rospecs_max() as u32)
+                .set("MaxNumSpecsPerROSpec", self.vendor.specs_max() as u32)
                 .set("MaxNumInventoryParameterSpecsPerAISpec", 1)
+                .set("MaxNumAccessSpecs", super::access::ACCESSSPECS_MAX as u32)
+                .set("MaxNumOpSpecsPerAccessSpec", super::access::OPS_MAX as u32)
         };
         let rules = || {
             let powers = self.powers_cdbm.iter().zip(1_u16..).map(|(power, index)| {
@@ -63,13 +135,13 @@ impl Profile {
             });
             let channels = self.channels_khz.iter().map(|khz| u64::from(*khz)).collect::<Vec<_>>();
             let hops = Tree::new("FrequencyHopTable").set("HopTableID", 1).set("Frequency", channels);
-            let modes = MODES.map(|mode| {
+            let modes = self.vendor.modes().iter().map(|(mode, m)| {
                 // FM0 at 640 kHz; Miller 2 and 4 at 320 and 250; Miller 8 at 160.
-                let rate = [640_000, 320_000, 250_000, 160_000_u32][usize::from(mode)];
+                let rate = [640_000, 320_000, 250_000, 160_000_u32][usize::from(*m)];
                 Tree::new("C1G2UHFRFModeTableEntry")
-                    .set("ModeIdentifier", mode)
+                    .set("ModeIdentifier", *mode)
                     .set("DRValue", 1)
-                    .set("MValue", mode)
+                    .set("MValue", *m)
                     .set("SpectralMaskIndicator", 3)
                     .set("BDRValue", rate)
                     .set("PIEValue", 1_500)
@@ -87,7 +159,12 @@ impl Profile {
             .with_all(wants(1).then(general))
             .with_all(wants(2).then(llrp))
             .with_all(wants(3).then(rules))
-            .with_all(wants(4).then(|| Tree::new("C1G2LLRPCapabilities").set("MaxNumSelectFiltersPerQuery", 2)))
+            .with_all(wants(4).then(|| {
+                Tree::new("C1G2LLRPCapabilities")
+                    .set("CanSupportBlockErase", true)
+                    .set("CanSupportBlockWrite", true)
+                    .set("MaxNumSelectFiltersPerQuery", 2)
+            }))
     }
 
     /// The antennas that an AntennaID stands for: 0 for all.
@@ -120,7 +197,7 @@ impl Profile {
         }
         for inventory in configuration.all("C1G2InventoryCommand") {
             if let Some(rf) = inventory.child("C1G2RFControl")
-                && !MODES.contains(&(rf.int("ModeIndex") as u16))
+                && !self.vendor.modes().iter().any(|(mode, _)| i64::from(*mode) == rf.int("ModeIndex"))
             {
                 let refusal = Refusal::field(rf, "ModeIndex", code::OUT_OF_RANGE, "is not in the capabilities");
                 return Err(refusal.within(rf.number()).within(inventory.number()));
@@ -133,6 +210,7 @@ impl Profile {
 /// Events that a client can switch on, by their NotificationEventType.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
+    Input = 1,
     Rospec = 2,
     BufferWarning = 3,
     Aispec = 6,
@@ -141,7 +219,7 @@ pub(super) enum Event {
     Connection = 15,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Config {
     /// A bit for each NotificationEventType.
     events: u16,
@@ -150,6 +228,10 @@ pub(super) struct Config {
     pub(super) hold: bool,
     /// In 1/100 dBm, by antenna.
     pub(super) powers: Vec<i16>,
+    /// Which inputs are looked at.
+    inputs: Vec<bool>,
+    /// The outputs.
+    pub(super) outputs: Vec<bool>,
     /// What a ROSpec without an ROReportSpec of its own reports.
     pub(super) report: Tree,
 }
@@ -166,6 +248,8 @@ impl Config {
             keepalive: None,
             hold: false,
             powers: vec![profile.powers_cdbm.last().copied().unwrap_or(3_000); usize::from(profile.antennas)],
+            inputs: vec![true; usize::from(profile.gpios.0)],
+            outputs: vec![false; usize::from(profile.gpios.1)],
             report: Tree::new("ROReportSpec").set("ROReportTrigger", 2).with(everything),
         }
     }
@@ -176,7 +260,7 @@ impl Config {
 
     /// Takes a SET_READER_CONFIG: all of it or, refused, nothing.
     pub(super) fn set(&mut self, message: &Tree, profile: &Profile) -> Result<(), Refusal> {
-        let mut new = Self { powers: self.powers.clone(), report: self.report.clone(), ..*self };
+        let mut new = self.clone();
         if message.int("ResetToFactoryDefault") != 0 {
             new = Self::new(profile);
         }
@@ -186,11 +270,22 @@ impl Config {
                 new.events = if state.int("NotificationState") != 0 { new.events | bit } else { new.events & !bit };
             }
         }
-        for unsupported in ["AntennaProperties", "GPOWriteData", "GPIPortCurrentState"] {
-            if let Some(tree) = message.child(unsupported) {
-                let what = format!("{unsupported} can't be set on this reader");
-                return Err(Refusal::message(code::UNSUPPORTED_PARAMETER, what).within(tree.number()));
-            }
+        if let Some(tree) = message.child("AntennaProperties") {
+            let what = "AntennaProperties can't be set on this reader".to_owned();
+            return Err(Refusal::message(code::UNSUPPORTED_PARAMETER, what).within(tree.number()));
+        }
+        let port = |tree: &Tree, field: &str, ports: &[bool]| {
+            let index = usize::try_from(tree.int(field) - 1).ok().filter(|index| *index < ports.len());
+            let refusal = || Refusal::field(tree, field, code::OUT_OF_RANGE, "is not in the capabilities");
+            index.ok_or_else(|| refusal().within(tree.number()))
+        };
+        for output in message.all("GPOWriteData") {
+            let index = port(output, "GPOPortNumber", &new.outputs)?;
+            new.outputs[index] = output.int("GPOData") != 0;
+        }
+        for input in message.all("GPIPortCurrentState") {
+            let index = port(input, "GPIPortNum", &new.inputs)?;
+            new.inputs[index] = input.int("Config") != 0;
         }
         for configuration in message.all("AntennaConfiguration") {
             let within = |refusal: Refusal| refusal.within(configuration.number());
@@ -218,8 +313,19 @@ impl Config {
         Ok(())
     }
 
-    /// Answers a GET_READER_CONFIG.
-    pub(super) fn get(&self, message: &Tree, profile: &Profile, connected: &[bool]) -> Result<Tree, Refusal> {
+    /// Whether the input at `port` is looked at.
+    pub(super) fn listens(&self, port: u16) -> bool {
+        usize::from(port).checked_sub(1).and_then(|index| self.inputs.get(index)).is_some_and(|on| *on)
+    }
+
+    /// Answers a GET_READER_CONFIG; `connected` are the antennas, `high` the inputs.
+    pub(super) fn get(
+        &self,
+        message: &Tree,
+        profile: &Profile,
+        connected: &[bool],
+        high: &[bool],
+    ) -> Result<Tree, Refusal> {
         let antennas = profile.antenna(message)?;
         let requested = message.int("RequestedData");
         let wants = |part: i64| requested == 0 || requested == part;
@@ -254,6 +360,14 @@ impl Config {
         };
         // A MAC address that no vendor has: locally administered.
         let identification = || Tree::new("Identification").set("ReaderID", vec![0x02, 0, 0, 0xFF, 0xFE, 0, 0, 1]);
+        let chosen = |field: &str, port: u16| matches!(message.int(field), 0) || message.int(field) == i64::from(port);
+        let inputs = self.inputs.iter().zip(high).zip(1_u16..).filter(|(_, port)| chosen("GPIPortNum", *port));
+        let inputs = inputs.map(|((on, high), port)| {
+            Tree::new("GPIPortCurrentState").set("GPIPortNum", port).set("Config", *on).set("State", *high)
+        });
+        let outputs = self.outputs.iter().zip(1_u16..).filter(|(_, port)| chosen("GPOPortNum", *port));
+        let outputs =
+            outputs.map(|(on, port)| Tree::new("GPOWriteData").set("GPOPortNumber", port).set("GPOData", *on));
         let hold = || Tree::new("EventsAndReports").set("HoldEventsAndReportsUponReconnect", self.hold);
         Ok(Tree::new("GET_READER_CONFIG_RESPONSE")
             .with(Tree::new("LLRPStatus"))
@@ -265,6 +379,8 @@ impl Config {
             .with_all(wants(6).then(|| Tree::new("AccessReportSpec")))
             .with_all(wants(7).then(|| Tree::new("LLRPConfigurationStateValue")))
             .with_all(wants(8).then(keepalive))
+            .with_all(inputs.filter(|_| wants(9)))
+            .with_all(outputs.filter(|_| wants(10)))
             .with_all(wants(11).then(hold)))
     }
 }

@@ -1,14 +1,11 @@
 //! ROSpecs: what they ask for, and how one is carried out (LLRP 1.0.1 §10).
 
-use super::config::{Config, Profile};
+use super::config::{Config, Profile, Vendor};
 use super::status::{Refusal, code};
 use crate::llrp::IMPINJ;
 use crate::llrp::tree::{Child, Tree, Value};
 use std::collections::BTreeSet;
 use stowage_base::{Duration, Epc, Timestamp};
-
-/// Most AISpecs in an ROSpec.
-pub(super) const SPECS_MAX: usize = 64;
 
 /// How long an antenna looks before the next has its turn within an AISpec, or before triggers are looked at.
 const SLICE: Duration = Duration::from_millis(50);
@@ -151,8 +148,9 @@ impl Rospec {
             return Err(Refusal::field(spec, "CurrentState", code::INVALID, "is not Disabled"));
         }
         let priority = spec.int("Priority") as u8;
-        if priority > 7 {
-            return Err(Refusal::field(spec, "Priority", code::OUT_OF_RANGE, "is outside 0 to 7"));
+        if priority >= profile.vendor.priorities() {
+            let what = format!("is outside 0 to {}", profile.vendor.priorities() - 1);
+            return Err(Refusal::field(spec, "Priority", code::OUT_OF_RANGE, &what));
         }
         let boundary = spec.child("ROBoundarySpec");
         let within = |refusal: Refusal| refusal.within(boundary.map_or(0, Tree::number));
@@ -173,11 +171,13 @@ impl Rospec {
                 Child::Known(_) | Child::Unknown { .. } => {}
             }
         }
-        if specs.len() > SPECS_MAX {
-            let what = format!("{} AISpecs: at most {SPECS_MAX} are supported", specs.len());
+        let most = profile.vendor.specs_max();
+        if specs.len() > most {
+            let what = format!("{} AISpecs: at most {most} are supported", specs.len());
             return Err(Refusal::message(code::OVERFLOW_PARAMETER, what));
         }
-        let report = Report::parse(spec.child("ROReportSpec").unwrap_or(&config.report), profile.impinj);
+        let report =
+            Report::parse(spec.child("ROReportSpec").unwrap_or(&config.report), profile.vendor == Vendor::Impinj);
         let tree = spec.clone();
         Ok(Self { id, priority, start, duration, specs, report, enabled: false, next_start: None, tree })
     }

@@ -1,8 +1,9 @@
 //! The reports that a reader gathers: one for each tag, antenna and AISpec until it is sent (LLRP 1.0.1 §14.2.3.1).
 
+use super::access::Outcome;
 use super::config::Profile;
 use super::rospec::{Report, Rospec};
-use crate::llrp::{IMPINJ, VERSION, kind};
+use crate::llrp::{IMPINJ, kind};
 use std::collections::BTreeMap;
 use stowage_base::{Duration, Epc, TagRead, Timestamp};
 
@@ -36,6 +37,8 @@ struct Entry {
     first: Timestamp,
     /// The strongest, or last, of its replies.
     last: TagRead,
+    /// The AccessSpec that worked on it, and the results; 0 and none if none did.
+    access: (u32, Vec<u8>),
 }
 
 impl Tags {
@@ -61,6 +64,26 @@ impl Tags {
             rule: rospec.report,
             first: read.at,
             last: TagRead { count: read.count.max(1), ..*read },
+            access: (0, Vec::new()),
+        });
+        true
+    }
+
+    /// Takes what an AccessSpec did with a tag that was read: a report of its own. Returns whether there was room.
+    pub(super) fn worked(&mut self, read: &TagRead, rospec: &Rospec, spec: usize, outcome: Outcome) -> bool {
+        if self.entries.len() >= TAGS_MAX {
+            return false;
+        }
+        self.entries.push(Entry {
+            epc: read.epc,
+            antenna: read.antenna,
+            rospec: rospec.id,
+            spec: spec as u16 + 1,
+            parameters: rospec.specs[spec].parameters,
+            rule: rospec.report,
+            first: read.at,
+            last: TagRead { count: 1, ..*read },
+            access: (outcome.spec, outcome.results),
         });
         true
     }
@@ -70,14 +93,20 @@ impl Tags {
     }
 
     /// Takes all of them as the RO_ACCESS_REPORTs that they fill.
-    pub(super) fn take(&mut self, profile: &Profile, clock_offset: Duration, mut send: impl FnMut(&mut Vec<u8>)) {
+    pub(super) fn take(
+        &mut self,
+        profile: &Profile,
+        version: u8,
+        clock_offset: Duration,
+        mut send: impl FnMut(&mut Vec<u8>),
+    ) {
         self.places.clear();
         self.overflowed = false;
         let mut message = Vec::new();
         let mut tags = 0;
         for entry in self.entries.drain(..) {
             if message.is_empty() {
-                message.extend((u16::from(VERSION) << 10 | kind::RO_ACCESS_REPORT).to_be_bytes());
+                message.extend((u16::from(version) << 10 | kind::RO_ACCESS_REPORT).to_be_bytes());
                 // Length and id, when they are known.
                 message.extend([0; 8]);
             }
@@ -138,9 +167,10 @@ impl Entry {
             out.extend(crc(pc.iter().chain(epc)).to_be_bytes());
         }
         if tells(9) {
-            // AccessSpecID 0: none.
-            out.extend([0x80 | 16, 0, 0, 0, 0]);
+            out.push(0x80 | 16);
+            out.extend(self.access.0.to_be_bytes());
         }
+        out.extend(&self.access.1);
         let phase = self.last.phase.filter(|_| self.rule.phase).map(|phase| (56_u32, phase));
         let fine = self.rule.fine_rssi.then_some((57, self.last.rssi_cdbm as u16));
         for (subtype, value) in phase.into_iter().chain(fine) {
