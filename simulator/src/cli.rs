@@ -6,9 +6,10 @@
 
 use crate::demo::{self, DemoError, DemoSettings};
 use crate::device::{
-    Clock, DeviceError, Dialler, Event, Events, FileStore, Handheld, HandheldSettings, PlcCommand, PlcLine, Pty,
-    RestPort, RobotCommand, ScannerCommand, SmartReaderCommand, SorterCommand, SorterLink, Stage, StageCommand,
-    TcpPort, Told, ZebraSite, impinj, llrp, llrp_dialling, mercury, plc_settings, robot, sorter, sorter_plc, zebra,
+    Board, BoardSettings, Clock, DeviceError, Dialler, Event, Events, FileStore, Handheld, HandheldSettings,
+    PlcCommand, PlcLine, Pty, RestPort, RobotCommand, ScannerCommand, SmartReaderCommand, SorterCommand, SorterLink,
+    Stage, StageCommand, TcpPort, Told, ZebraSite, impinj, llrp, llrp_dialling, mercury, plc_settings, robot, sorter,
+    sorter_plc, zebra,
 };
 use crate::harness;
 use crate::world::{AntennaSpec, ReaderSpec, Spot, SpotIx, World};
@@ -69,6 +70,9 @@ struct DemoArgs {
     /// Draws what happens
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Run the handhelds as their firmware's image, on boards that QEMU emulates
+    #[arg(long)]
+    image: bool,
 }
 
 #[derive(Debug, Args)]
@@ -321,6 +325,18 @@ struct ScannerArgs {
     /// The worker's badge
     #[arg(long, default_value = "worker-1", value_parser = short)]
     worker: Code,
+    /// Run this image of the board in QEMU in its place; the store's file is the board's memory then
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// QEMU for ARM, if not the one that tests/run or the system has
+    #[arg(long, value_name = "FILE", requires = "image")]
+    qemu: Option<PathBuf>,
+    /// Let the board's time pass by instructions: 40 a tick of its timer
+    #[arg(long, requires = "image")]
+    count_instructions: bool,
+    /// Let a debugger stop the board at this Unix socket
+    #[arg(long, value_name = "SOCKET", requires = "image")]
+    debugger: Option<PathBuf>,
 }
 
 fn short(text: &str) -> Result<Code, String> {
@@ -410,7 +426,7 @@ fn demo(runtime: Runtime, args: DemoArgs) -> Result<(), DemoError> {
         .with_target(false)
         .with_filter(warnings);
     tracing_subscriber::registry().with(log).init();
-    let settings = DemoSettings { port_base: args.port_base, seed: args.seed };
+    let settings = DemoSettings { port_base: args.port_base, seed: args.seed, image: args.image };
     let stop = CancellationToken::new();
     let ran = runtime.block_on(async {
         tokio::spawn(stop_on_signal(stop.clone()));
@@ -533,11 +549,20 @@ async fn run(kind: DeviceKind, clock: Clock, events: Events, stop: CancellationT
             robot(args.broker.broker(), settings, clock, commands, events, stop).await;
         }
         DeviceKind::Scanner(args) => {
-            let ScannerArgs { device, key, edge, store, language, worker } = args;
-            let store = FileStore::open(&store)?;
-            let commands = commands::<ScannerCommand>(&events);
+            let ScannerArgs { device, key, edge, store, language, worker, .. } = args;
             let settings = HandheldSettings { device, key, worker, language, edge };
-            Handheld::new(settings, store, clock, events).run(commands, stop).await;
+            if let Some(image) = args.image {
+                let ScannerArgs { count_instructions, debugger, .. } = args;
+                let built = BoardSettings::built(store);
+                let qemu = args.qemu.unwrap_or(built.qemu);
+                let board = BoardSettings { image, qemu, count_instructions, debugger, ..built };
+                let commands = commands::<ScannerCommand>(&events);
+                Board::start(settings, &board, clock, events).await?.run(commands, stop).await?;
+            } else {
+                let store = FileStore::open(&store)?;
+                let commands = commands::<ScannerCommand>(&events);
+                Handheld::new(settings, store, clock, events).run(commands, stop).await;
+            }
         }
     }
     Ok(())

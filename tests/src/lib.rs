@@ -1,5 +1,6 @@
 //! What tests with real parts share: the programs as processes, a plant that wires them up, and ways to ask and wait.
 
+pub mod gdb;
 pub mod http;
 pub mod link;
 pub mod plant;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use stowage_core::commit::Chain;
+use stowage_sim::device::BoardSettings;
 use tempfile::TempDir;
 
 fn demo(file: &str) -> String {
@@ -240,6 +241,34 @@ impl Plant {
         let args =
             ["scanner", "--device", &id, "--key", &key, "--edge", &edge, "--store", &store, "--worker", "worker-7"];
         self.device(&id, &args)
+    }
+
+    /// The handheld `scan-N` as its image on an emulated board, with more arguments; `None` where the image or QEMU is
+    /// absent, which is said. A kill is a cut of its power, and so is the end of the thread that has started it.
+    ///
+    /// # Panics
+    /// It doesn't start.
+    pub fn board(&self, n: u8, more: &[&str]) -> Option<Program> {
+        let args = self.board_args(n, more)?;
+        let args: Vec<_> = ["--pdeathsig", "KILL", "--"].into_iter().chain(args.iter().map(String::as_str)).collect();
+        let board = Program::start(&format!("scan-{n}'s board"), "setpriv", &args);
+        board.hear("on", |_| true);
+        Some(board)
+    }
+
+    /// The program and arguments of [`board`](Self::board), without what ends it with its parent.
+    pub fn board_args(&self, n: u8, more: &[&str]) -> Option<Vec<String>> {
+        let board = BoardSettings::built(self.path(&format!("scan-{n}.flash")));
+        if let Err(error) = board.check() {
+            eprintln!("SKIPPED: {error}");
+            return None;
+        }
+        let (key, edge) = (scanner_key(n), format!("127.0.0.1:{}", self.scanners));
+        let sim = binary("stowage-sim").display().to_string();
+        let (image, memory) = (board.image.display().to_string(), board.memory.display().to_string());
+        let args = [&sim, "device", "scanner", "--device", &format!("scan-{n}"), "--key", &key, "--edge", &edge];
+        let worker = ["--store", &memory, "--worker", "worker-7", "--image", &image];
+        Some([&args[..], &worker, more].concat().into_iter().map(str::to_owned).collect())
     }
 
     /// A Mosquitto, once it takes connections.

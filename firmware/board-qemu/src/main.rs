@@ -19,7 +19,8 @@ use stowage_base::{
 use stowage_link::ScannerEnd;
 use stowage_mercury::{Antennas, Client, Region, Settings};
 use stowage_scanner::{
-    Device, ENROLMENT_LEN_MAX, Enrolment, Event, Face, FlashStore, Key, Mode, Store, TOLD_LEN_MAX, Told, count_boot,
+    Catalogue, Device, ENROLMENT_LEN_MAX, Enrolment, Event, Face, FlashStore, Key, Mode, Store, TOLD_LEN_MAX, Told,
+    count_boot,
 };
 
 /// Aliases and locations that the RAM has room for.
@@ -41,7 +42,8 @@ const MODULE_BAUD: u32 = 115_200;
 /// A module that gave up its line is connected anew after this.
 const MODULE_PAUSE: Duration = Duration::from_secs(1);
 
-type Scanner = Device<FlashStore<Partition, JOURNAL_SECTORS>, ITEMS, LOCATIONS>;
+type Known = Catalogue<ITEMS, LOCATIONS>;
+type Scanner = Device<FlashStore<Partition, JOURNAL_SECTORS>, ITEMS, LOCATIONS, &'static mut Known>;
 
 #[entry]
 fn main() -> ! {
@@ -50,25 +52,26 @@ fn main() -> ! {
     let ticks = Ticks::begin(peripherals);
     [Uart::RADIO, Uart::ENGINE, Uart::MODULE, Uart::CONSOLE].iter().for_each(Uart::begin);
     set_pin(PROGRAM, hardware::program_address());
+    let Some(board) = switched_on(ticks) else { halt() };
+    loop {
+        board.turn();
+    }
+}
+
+/// The board with all its parts; `None` without an enrolment, or with a broken flash: it waits for the factory. What is
+/// moved into its static on the way is on the stack here, and off it when the loop begins.
+#[inline(never)]
+fn switched_on(ticks: Ticks) -> Option<&'static mut Board> {
     let mut stored = [0; ENROLMENT_LEN_MAX];
     pins(map::ENROLMENT, &mut stored);
-    // A board without an enrolment, or with a broken flash, is none: it waits for the factory.
-    let Some(enrolment) = Enrolment::decode(&stored) else { halt() };
-    let Ok(boot) = count_boot(&mut Partition::new(map::BOOTS, 2)) else { halt() };
+    let enrolment = Enrolment::decode(&stored)?;
+    let boot = count_boot(&mut Partition::new(map::BOOTS, 2)).ok()?;
     let mut clock = Clock { began: rtc(), ticks };
-    let before = clock.ticks.look();
-    let Ok(store) = FlashStore::mount(Partition::new(map::JOURNAL, JOURNAL_SECTORS as u32)) else { halt() };
-    let mount_ticks = (clock.ticks.look() - before) as u32;
-    let voice = cortex_m::singleton!(VOICE: Voice = Voice::new());
-    let Some(voice) = voice else { halt() };
-    voice.tell(&Told::On { boot, kept: store.len(), mount_ticks });
-    let end = ScannerEnd::new(enrolment.device.clone(), enrolment.key);
-    let device = cortex_m::singleton!(DEVICE: Scanner =
-        Device::new(enrolment.worker.clone(), enrolment.language, end, store));
-    let Some(device) = device else { halt() };
-    let module = cortex_m::singleton!(MODULE: Module = Module::new());
-    let Some(module) = module else { halt() };
-    let mut board = Board {
+    let voice = cortex_m::singleton!(VOICE: Voice = Voice::new())?;
+    let known = cortex_m::singleton!(KNOWN: Known = Known::new())?;
+    let device = device(&enrolment, known, boot, &mut clock, voice)?;
+    let module = cortex_m::singleton!(MODULE: Module = Module::new())?;
+    cortex_m::singleton!(BOARD: Board = Board {
         device,
         voice,
         module,
@@ -81,10 +84,24 @@ fn main() -> ! {
         handled: pin(HANDLED),
         barcode: Vec::new(),
         told: None,
-    };
-    loop {
-        board.turn();
-    }
+    })
+}
+
+#[inline(never)]
+fn device(
+    enrolment: &Enrolment,
+    known: &'static mut Known,
+    boot: u32,
+    clock: &mut Clock,
+    voice: &mut Voice,
+) -> Option<&'static mut Scanner> {
+    let before = clock.ticks.look();
+    let store = FlashStore::mount(Partition::new(map::JOURNAL, JOURNAL_SECTORS as u32)).ok()?;
+    let mount_ticks = (clock.ticks.look() - before) as u32;
+    voice.tell(&Told::On { boot, kept: store.len(), mount_ticks });
+    let end = ScannerEnd::new(enrolment.device.clone(), enrolment.key);
+    cortex_m::singleton!(DEVICE: Scanner =
+        Device::with_catalogue(enrolment.worker.clone(), enrolment.language, end, store, known))
 }
 
 /// Nothing can be done: the lamp is dark.
@@ -216,6 +233,7 @@ impl Board {
         let key = match pin(KEY) {
             map::KEY_TRIGGER => {
                 self.module.trigger(now);
+                set_pin(map::PULLED, keys);
                 return true; // handled once a tag is read
             }
             map::KEY_BADGE => {

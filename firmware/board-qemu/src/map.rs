@@ -37,6 +37,8 @@ pub(crate) const HANG_UP: u32 = PINS + 24;
 pub(crate) const LAMP: u32 = PINS + 28;
 /// Where the function is that programs one word: a debugger cuts the power there (writes).
 pub(crate) const PROGRAM: u32 = PINS + 32;
+/// [`KEYS`] as the last pull of the trigger was taken: from then on a tag is waited for (writes).
+pub(crate) const PULLED: u32 = PINS + 36;
 
 /// Of [`KEY`], as the digits 0 to 9 are: the first of the modes, in the order of [`stowage_scanner::Mode`].
 pub(crate) const KEY_MODE: u32 = 16;

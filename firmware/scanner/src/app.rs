@@ -3,6 +3,7 @@
 use crate::catalogue::Catalogue;
 use crate::screen::pages;
 use crate::tasks::Tasks;
+use core::borrow::BorrowMut;
 use heapless::{Deque, String, Vec};
 use stowage_base::{
     Code, Duration, Epc, Intent, IntentBody, ItemRef, Language, Level, TextKey, Timestamp, Verdict, code,
@@ -157,11 +158,11 @@ type Quantity = Option<u32>;
 ///   is for these alone.
 /// - A location is told from an item by the catalogue: a label that is the bare code of a known location is one. An
 ///   unknown code goes on as an item, for the edge to judge; where a location is wanted it is refused.
-pub struct Scanner<const ITEMS: usize, const LOCATIONS: usize> {
+pub struct Scanner<const ITEMS: usize, const LOCATIONS: usize, C = Catalogue<ITEMS, LOCATIONS>> {
     worker: Code,
     language: Language,
     mode: Mode,
-    catalogue: Catalogue<ITEMS, LOCATIONS>,
+    catalogue: C,
     tasks: Tasks,
     positions: [Position; 2],
     location: Option<Code>,
@@ -189,15 +190,18 @@ pub struct Scanner<const ITEMS: usize, const LOCATIONS: usize> {
     battery: Option<u8>,
 }
 
-impl<const ITEMS: usize, const LOCATIONS: usize> Scanner<ITEMS, LOCATIONS> {
-    /// The application as it starts on a store: a restart needs nothing else.
-    pub fn new(config: Config) -> Self {
+impl<const ITEMS: usize, const LOCATIONS: usize, C: BorrowMut<Catalogue<ITEMS, LOCATIONS>>>
+    Scanner<ITEMS, LOCATIONS, C>
+{
+    /// The application as it starts on a store: a restart needs nothing else. The catalogue, an empty one, may be lent:
+    /// it is most of the application, and a board has no room for it twice.
+    pub fn new(config: Config, catalogue: C) -> Self {
         let Config { worker, language, capacity, kept, last_seq } = config;
         Self {
             worker,
             language,
             mode: Mode::PutAway,
-            catalogue: Catalogue::new(),
+            catalogue,
             tasks: Tasks::default(),
             positions: Default::default(),
             location: None,
@@ -319,7 +323,7 @@ impl<const ITEMS: usize, const LOCATIONS: usize> Scanner<ITEMS, LOCATIONS> {
 
     /// What the scanner knows of the site.
     pub fn catalogue(&self) -> &Catalogue<ITEMS, LOCATIONS> {
-        &self.catalogue
+        self.catalogue.borrow()
     }
 
     /// Where the scanner stands, for the link; `answered` is the store's to say.
@@ -330,7 +334,7 @@ impl<const ITEMS: usize, const LOCATIONS: usize> Scanner<ITEMS, LOCATIONS> {
     /// What `text` is: a location, an item, or why neither.
     fn scanned<'a>(&self, text: &'a str) -> Scanned<'a> {
         let bare = text.trim();
-        if let Some(at) = self.catalogue.location(bare) {
+        if let Some(at) = self.catalogue().location(bare) {
             return Scanned::Location(at.clone());
         }
         let barcode = match classify(bare) {
@@ -351,7 +355,7 @@ impl<const ITEMS: usize, const LOCATIONS: usize> Scanner<ITEMS, LOCATIONS> {
             Barcode::Gs1(elements) => count = elements.scan().count,
             Barcode::Gtin { .. } | Barcode::Sscc(_) => {}
             Barcode::Other(own) => {
-                if let Some(at) = self.catalogue.location(own) {
+                if let Some(at) = self.catalogue().location(own) {
                     return Scanned::Location(at.clone());
                 }
                 let known = code(own).is_some_and(|own| self.known(own));
@@ -370,19 +374,19 @@ impl<const ITEMS: usize, const LOCATIONS: usize> Scanner<ITEMS, LOCATIONS> {
             ItemRef::Sscc(sscc) => (None, digits_of(*sscc, 18), true),
             ItemRef::Code(own) => (Some(Alias::Code(own.clone())), own.clone(), false),
         };
-        let known = alias.as_ref().and_then(|alias| self.catalogue.item(alias));
+        let known = alias.as_ref().and_then(|alias| self.catalogue().item(alias));
         if !single && known.is_some_and(|known| known.serialised) {
             return Scanned::Refused(TextKey::SerialNeedsTag, bare);
         }
-        let unknown = alias.is_some() && known.is_none() && !self.catalogue.no_items();
+        let unknown = alias.is_some() && known.is_none() && !self.catalogue().no_items();
         let name = known.map_or(name, |known| known.item.clone());
         Scanned::Item(Held { item, name, quantity: 1, single, unknown }, count)
     }
 
     fn tagged(&self, tag: Epc) -> Held {
         let alias = epc::gtin(&tag).map(Alias::Gtin);
-        let known = alias.as_ref().and_then(|alias| self.catalogue.item(alias));
-        let unknown = alias.is_some() && known.is_none() && !self.catalogue.no_items();
+        let known = alias.as_ref().and_then(|alias| self.catalogue().item(alias));
+        let unknown = alias.is_some() && known.is_none() && !self.catalogue().no_items();
         let name = known.map_or_else(|| print(format_args!("{tag}")), |known| known.item.clone());
         Held { item: ItemRef::Epc(tag), name, quantity: 1, single: true, unknown }
     }
@@ -390,7 +394,7 @@ impl<const ITEMS: usize, const LOCATIONS: usize> Scanner<ITEMS, LOCATIONS> {
     /// Whether `own` can only be an item: the catalogue or the worker's hand has it.
     fn known(&self, own: Code) -> bool {
         let in_hand = self.hands.iter().any(|held| matches!(&held.item, ItemRef::Code(code) if *code == own));
-        in_hand || self.catalogue.item(&Alias::Code(own)).is_some()
+        in_hand || self.catalogue().item(&Alias::Code(own)).is_some()
     }
 
     /// Whether an unknown code is rather a location than an item.
@@ -614,7 +618,7 @@ impl<const ITEMS: usize, const LOCATIONS: usize> Scanner<ITEMS, LOCATIONS> {
             ScannerEvent::Cleared(feed) => {
                 self.positions[feed as usize] = Position::default();
                 match feed {
-                    Feed::Catalogue => self.catalogue.clear(),
+                    Feed::Catalogue => self.catalogue.borrow_mut().clear(),
                     Feed::Tasks => self.tasks.clear(),
                 }
             }
@@ -645,10 +649,10 @@ impl<const ITEMS: usize, const LOCATIONS: usize> Scanner<ITEMS, LOCATIONS> {
 
     fn change(&mut self, now: Timestamp, change: Change, actions: &mut Actions) {
         match change {
-            Change::Item(item) => self.catalogue.put(item),
-            Change::ItemGone(alias) => self.catalogue.remove(&alias),
-            Change::Location(code) => self.catalogue.put_location(code),
-            Change::LocationGone(code) => self.catalogue.remove_location(&code),
+            Change::Item(item) => self.catalogue.borrow_mut().put(item),
+            Change::ItemGone(alias) => self.catalogue.borrow_mut().remove(&alias),
+            Change::Location(code) => self.catalogue.borrow_mut().put_location(code),
+            Change::LocationGone(code) => self.catalogue.borrow_mut().remove_location(&code),
             Change::Task(task) => {
                 let verdict = Verdict { level: Level::Warn, key: task.key, args: task.args.clone() };
                 // Who is in the middle of something is told afterwards.

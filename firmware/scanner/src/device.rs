@@ -1,8 +1,10 @@
 //! The whole handheld but for its hardware: application, store and link together.
 
 use crate::app::{Action, Actions, Config, Event, Scanner};
+use crate::catalogue::Catalogue;
 use crate::screen::Screen;
 use crate::store::Store;
+use core::borrow::BorrowMut;
 use stowage_base::{Code, Intent, Language, Level, Timestamp, Verdict};
 use stowage_link::{Random, ScannerEnd, ScannerEvent, ScannerSink, Standing, WINDOW, Why};
 
@@ -24,18 +26,27 @@ pub trait Face {
 ///
 /// Feed it scans, keys, octets and time, and draw [`screen`](Self::screen) after each call. Its whole durable state is
 /// the store: a restart is a new device on the same store.
-pub struct Device<S, const ITEMS: usize, const LOCATIONS: usize> {
-    app: Scanner<ITEMS, LOCATIONS>,
+pub struct Device<S, const ITEMS: usize, const LOCATIONS: usize, C = Catalogue<ITEMS, LOCATIONS>> {
+    app: Scanner<ITEMS, LOCATIONS, C>,
     link: ScannerEnd,
     store: S,
 }
 
 impl<S: Store, const ITEMS: usize, const LOCATIONS: usize> Device<S, ITEMS, LOCATIONS> {
-    /// The device as it is switched on.
+    /// The device as it is switched on, with a catalogue of its own.
     pub fn new(worker: Code, language: Language, link: ScannerEnd, store: S) -> Self {
+        Self::with_catalogue(worker, language, link, store, Catalogue::new())
+    }
+}
+
+impl<S: Store, const ITEMS: usize, const LOCATIONS: usize, C: BorrowMut<Catalogue<ITEMS, LOCATIONS>>>
+    Device<S, ITEMS, LOCATIONS, C>
+{
+    /// The device as it is switched on, with an empty catalogue that may be lent.
+    pub fn with_catalogue(worker: Code, language: Language, link: ScannerEnd, store: S, catalogue: C) -> Self {
         let config =
             Config { worker, language, capacity: store.capacity(), kept: store.len(), last_seq: store.last_seq() };
-        Self { app: Scanner::new(config), link, store }
+        Self { app: Scanner::new(config, catalogue), link, store }
     }
 
     /// A scan, a key, a badge, the battery.
@@ -79,7 +90,7 @@ impl<S: Store, const ITEMS: usize, const LOCATIONS: usize> Device<S, ITEMS, LOCA
         link.tick(now, &mut sink);
         let mut actions = Actions::new();
         self.app.tick(now, &mut actions);
-        self.carry_out(now, actions, face);
+        self.carry_out(now, &actions, face);
     }
 
     /// Nothing else is to be done now: see [`Store::tidy`].
@@ -98,7 +109,7 @@ impl<S: Store, const ITEMS: usize, const LOCATIONS: usize> Device<S, ITEMS, LOCA
     }
 
     /// The application.
-    pub fn app(&self) -> &Scanner<ITEMS, LOCATIONS> {
+    pub fn app(&self) -> &Scanner<ITEMS, LOCATIONS, C> {
         &self.app
     }
 
@@ -125,15 +136,16 @@ impl<S: Store, const ITEMS: usize, const LOCATIONS: usize> Device<S, ITEMS, LOCA
     fn apply(&mut self, now: Timestamp, event: Event<'_>, face: &mut impl Face) {
         let mut actions = Actions::new();
         self.app.step(now, event, &mut actions);
-        self.carry_out(now, actions, face);
+        self.carry_out(now, &actions, face);
     }
 
-    fn carry_out(&mut self, now: Timestamp, actions: Actions, face: &mut impl Face) {
+    /// By reference: actions are large, and a board's stack is not.
+    fn carry_out(&mut self, now: Timestamp, actions: &Actions, face: &mut impl Face) {
         let mut failed = None;
         for action in actions {
             match action {
                 Action::Store(intent) => {
-                    if failed.is_none() && self.store.append(&intent).is_err() {
+                    if failed.is_none() && self.store.append(intent).is_err() {
                         failed = Some(intent.seq);
                     }
                 }
@@ -141,9 +153,9 @@ impl<S: Store, const ITEMS: usize, const LOCATIONS: usize> Device<S, ITEMS, LOCA
                     let (link, mut sink) = self.parts(now, face);
                     link.stored(now, &mut sink);
                 }
-                Action::Release(seq) => self.store.release(seq),
-                Action::Show(answer) => face.show(&answer),
-                Action::Beep(level) => face.beep(level),
+                Action::Release(seq) => self.store.release(*seq),
+                Action::Show(answer) => face.show(answer),
+                Action::Beep(level) => face.beep(*level),
             }
         }
         if let Some(seq) = failed {
@@ -157,20 +169,22 @@ impl<S: Store, const ITEMS: usize, const LOCATIONS: usize> Device<S, ITEMS, LOCA
         &'a mut self,
         now: Timestamp,
         face: &'a mut F,
-    ) -> (&'a mut ScannerEnd, Sink<'a, F, S, ITEMS, LOCATIONS>) {
+    ) -> (&'a mut ScannerEnd, Sink<'a, F, S, ITEMS, LOCATIONS, C>) {
         (&mut self.link, Sink { now, app: &mut self.app, store: &mut self.store, face })
     }
 }
 
 /// All but the link, for the link.
-struct Sink<'a, F, S, const ITEMS: usize, const LOCATIONS: usize> {
+struct Sink<'a, F, S, const ITEMS: usize, const LOCATIONS: usize, C> {
     now: Timestamp,
-    app: &'a mut Scanner<ITEMS, LOCATIONS>,
+    app: &'a mut Scanner<ITEMS, LOCATIONS, C>,
     store: &'a mut S,
     face: &'a mut F,
 }
 
-impl<F: Face, S: Store, const ITEMS: usize, const LOCATIONS: usize> ScannerSink for Sink<'_, F, S, ITEMS, LOCATIONS> {
+impl<F: Face, S: Store, const ITEMS: usize, const LOCATIONS: usize, C: BorrowMut<Catalogue<ITEMS, LOCATIONS>>>
+    ScannerSink for Sink<'_, F, S, ITEMS, LOCATIONS, C>
+{
     fn send(&mut self, octets: &[u8]) {
         self.face.send(octets);
     }
@@ -195,11 +209,11 @@ impl<F: Face, S: Store, const ITEMS: usize, const LOCATIONS: usize> ScannerSink 
         }
         let mut actions = Actions::new();
         self.app.step(self.now, Event::Link(event), &mut actions);
-        for action in actions {
+        for action in &actions {
             match action {
-                Action::Release(seq) => self.store.release(seq),
-                Action::Show(answer) => self.face.show(&answer),
-                Action::Beep(level) => self.face.beep(level),
+                Action::Release(seq) => self.store.release(*seq),
+                Action::Show(answer) => self.face.show(answer),
+                Action::Beep(level) => self.face.beep(*level),
                 // What the link says makes no intent; and what is durable it fetches by itself.
                 Action::Store(_) | Action::Send(_) => {}
             }

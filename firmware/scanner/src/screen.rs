@@ -1,6 +1,8 @@
 //! The screen as text: four lines of 24 cells.
 
 use crate::app::{Mode, Scanner};
+use crate::catalogue::Catalogue;
+use core::borrow::BorrowMut;
 use core::fmt::Write as _;
 use heapless::{String, Vec};
 use stowage_base::text::Sentence;
@@ -33,7 +35,9 @@ pub struct Screen {
 
 impl Screen {
     /// What the worker should see now.
-    pub fn of<const ITEMS: usize, const LOCATIONS: usize>(scanner: &Scanner<ITEMS, LOCATIONS>) -> Self {
+    pub fn of<const ITEMS: usize, const LOCATIONS: usize, C: BorrowMut<Catalogue<ITEMS, LOCATIONS>>>(
+        scanner: &Scanner<ITEMS, LOCATIONS, C>,
+    ) -> Self {
         let mut screen = Self::default();
         let [top, rest @ ..] = &mut screen.lines;
         *top = status(scanner);
@@ -61,7 +65,9 @@ fn sentence(answer: &Verdict, language: Language) -> String<SENTENCE_LEN_MAX> {
     text
 }
 
-fn status<const ITEMS: usize, const LOCATIONS: usize>(scanner: &Scanner<ITEMS, LOCATIONS>) -> Line {
+fn status<const ITEMS: usize, const LOCATIONS: usize, C: BorrowMut<Catalogue<ITEMS, LOCATIONS>>>(
+    scanner: &Scanner<ITEMS, LOCATIONS, C>,
+) -> Line {
     let mut right = Line::new();
     let mut put = |text: core::fmt::Arguments<'_>| {
         let _ = right.write_fmt(text); // at most 36 octets

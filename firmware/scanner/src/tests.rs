@@ -372,7 +372,7 @@ fn a_tag_read_twice_has_no_ok_before_it_is_kept() {
 #[test]
 fn a_store_that_is_far_behind_stops_the_worker() {
     let config = Config { worker: name("W-7"), language: Language::English, capacity: 100, kept: 0, last_seq: 0 };
-    let (mut app, mut actions) = (Scanner::<4, 4>::new(config), Actions::new());
+    let (mut app, mut actions) = (Scanner::<4, 4>::new(config, Catalogue::new()), Actions::new());
     let position = Position { epoch: 1, version: 1 };
     let change = Change::Location(name("A-1"));
     let changed = ScannerEvent::Changed { feed: Feed::Catalogue, position, change };
@@ -621,13 +621,10 @@ fn the_edges_clock_stamps_what_the_worker_does() {
 
 #[test]
 fn a_scanner_that_lost_its_memory_goes_on_behind_the_edge() {
-    let mut app = Scanner::<4, 4>::new(Config {
-        worker: name("W-7"),
-        language: Language::English,
-        capacity: 8,
-        kept: 0,
-        last_seq: 0,
-    });
+    let mut app = Scanner::<4, 4>::new(
+        Config { worker: name("W-7"), language: Language::English, capacity: 8, kept: 0, last_seq: 0 },
+        Catalogue::new(),
+    );
     let mut actions = Actions::new();
     let location = Change::Location(name("A-1"));
     let position = Position { epoch: 1, version: 1 };

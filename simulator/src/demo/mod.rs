@@ -12,7 +12,7 @@ mod parcels;
 mod script;
 mod worker;
 
-use crate::device::{Clock, DeviceError, Events, FileStore, Handheld, Stage};
+use crate::device::{Board, BoardSettings, Clock, DeviceError, Events, FileStore, Handheld, Stage};
 use crate::world::World;
 use devices::Ports;
 use floor::{Floor, FloorError};
@@ -45,6 +45,8 @@ pub struct DemoSettings {
     pub port_base: Option<u16>,
     /// Draws what happens.
     pub seed: u64,
+    /// The handhelds are their firmware's image, on emulated boards.
+    pub image: bool,
 }
 
 /// Why the demo can't start. Each says what to do about it.
@@ -99,10 +101,22 @@ pub async fn run(settings: DemoSettings, stop: CancellationToken) -> Result<(), 
     let inductions = devices::start(plan.far, plan.broker, &stage, &stop).await?;
     let mut hands = Vec::new();
     for handheld in plan.handhelds {
-        let store = FileStore::open(&folder.join(format!("{}.store", handheld.device))).map_err(DeviceError::from)?;
         let (heard, events) = Events::new(clock);
         let (scan, scans) = mpsc::channel(64);
-        tokio::spawn(Handheld::new(handheld, store, clock, heard).run(scans, stop.clone()));
+        let stop = stop.clone();
+        if settings.image {
+            let board = BoardSettings::built(folder.join(format!("{}.flash", handheld.device)));
+            let board = Board::start(handheld, &board, clock, heard).await?;
+            tokio::spawn(async move {
+                if let Err(error) = board.run(scans, stop).await {
+                    narrator::say("board", &error.to_string());
+                }
+            });
+        } else {
+            let store = folder.join(format!("{}.store", handheld.device));
+            let store = FileStore::open(&store).map_err(DeviceError::from)?;
+            tokio::spawn(Handheld::new(handheld, store, clock, heard).run(scans, stop));
+        }
         hands.push((scan, events));
     }
     let (scan, worker_events) = hands.swap_remove(0);

@@ -47,6 +47,34 @@ pub enum DeviceError {
         /// The edge's configuration.
         file: PathBuf,
     },
+    /// The handheld's image isn't built.
+    #[error("there is no image of the handheld at {}: build it with firmware/board-qemu/build", .0.display())]
+    NoImage(PathBuf),
+    /// The handheld's image can't be run.
+    #[error(
+        "the handheld's image needs QEMU for ARM: {}: {why}; install it, for instance with apt-get install \
+         qemu-system-arm (or let tests/run install it)", path.display()
+    )]
+    NoQemu {
+        /// What can't be run.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// The memory of the handheld's board can't be used.
+    #[error(
+        "the handheld's board can't use {} as its memory: {error}; end the board that has it, or give another file",
+        memory.display()
+    )]
+    Board {
+        /// The file.
+        memory: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The handheld's board has gone by itself.
+    #[error("the handheld's board is gone: QEMU ended with {0}; what it said stands above; start it again")]
+    BoardEnded(String),
     /// The broker doesn't start.
     #[error("the MQTT broker on {address} doesn't start: {why}")]
     Broker {

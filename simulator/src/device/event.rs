@@ -97,6 +97,22 @@ pub enum Event {
     Link(bool),
     /// A robot took an order, passed a node, acted.
     Robot(Happening),
+    /// The handheld's board is switched on.
+    On {
+        /// For the so manieth time.
+        boot: u32,
+        /// Intents that its store keeps from before.
+        kept: u32,
+        /// How long the store took to mount, in its timer's ticks of 40 ns.
+        mount_ticks: u32,
+    },
+    /// What the last scan took on the handheld's board.
+    Measured {
+        /// From its last octet to the beep, in its timer's ticks of 40 ns.
+        ticks: u32,
+        /// The deepest that the stack has been, in octets.
+        stack: u32,
+    },
 }
 
 /// What the other end of a line does.

@@ -4,6 +4,7 @@
 //! demo's script sends and hears them in the process. A stranger's client sees a reader, a module, a sorter and a
 //! handheld as if they were real.
 
+mod board;
 mod clock;
 mod error;
 mod event;
@@ -18,6 +19,7 @@ mod stage;
 mod store;
 mod uart;
 
+pub use board::{Board, BoardSettings};
 pub use clock::Clock;
 pub use error::DeviceError;
 pub use event::{Client, Event, Events, Told, WeakEvents};

@@ -100,7 +100,7 @@ impl Handheld {
     pub fn new(settings: HandheldSettings, store: FileStore, clock: Clock, events: Events) -> Self {
         let HandheldSettings { device, key, worker, language, .. } = settings.clone();
         let device = Box::new(Device::new(worker, language, ScannerEnd::new(device, key), store));
-        let face = Voice { events, language, out: Vec::new(), sent: 0 };
+        let face = Voice::new(events, language);
         Self { device, face, settings, clock, told: None }
     }
 
@@ -192,7 +192,7 @@ impl Handheld {
 }
 
 /// Tries until there is a connection, and a random value that was never there before.
-async fn connect(edge: String) -> (TcpStream, Random) {
+pub(super) async fn connect(edge: String) -> (TcpStream, Random) {
     loop {
         if let Ok(Ok(line)) = tokio::time::timeout(CONNECT_MAX, TcpStream::connect(&edge)).await {
             // Nagle would hold back small frames; a socket that can't be told so serves all the same.
@@ -217,15 +217,19 @@ async fn write(line: &TcpStream, octets: &[u8]) -> io::Result<usize> {
 }
 
 /// Tells what the worker sees and hears; collects what the edge is to have.
-struct Voice {
-    events: Events,
-    language: Language,
+pub(super) struct Voice {
+    pub(super) events: Events,
+    pub(super) language: Language,
     out: Vec<u8>,
     /// The highest seq that was told as sent: resends are the link's own matter.
     sent: u32,
 }
 
 impl Voice {
+    pub(super) fn new(events: Events, language: Language) -> Self {
+        Self { events, language, out: Vec::new(), sent: 0 }
+    }
+
     fn text(&self, verdict: &Verdict) -> String {
         Sentence { key: verdict.key, language: self.language, args: &verdict.args }.to_string()
     }
