@@ -368,6 +368,16 @@ impl Edge {
         http::request(self.page, "POST", path, &body).unwrap_or_else(|error| panic!("{path}: {error}")).0
     }
 
+    /// Posts a document; returns the answer's status and document.
+    ///
+    /// # Panics
+    /// There is no answer, or it is no JSON.
+    pub fn ask(&self, path: &str, body: &Value) -> (u16, Value) {
+        let answer = http::request(self.page, "POST", path, &body.to_string());
+        let (status, body) = answer.unwrap_or_else(|error| panic!("{path}: {error}"));
+        (status, serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}")))
+    }
+
     /// The picture of the moment.
     pub fn view(&self) -> Value {
         self.get("/api/view")

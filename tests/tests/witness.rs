@@ -71,6 +71,88 @@ fn sllurp_inventories_the_simulated_reader() {
     assert_eq!(reader.told("violation"), [] as [Value; 0]);
 }
 
+/// Reads the TID of a tag, writes to its user memory, reads that, and locks it, all through sllurp's AccessSpecs, while
+/// the inventory goes on; prints each result that a tag report holds.
+const SLLURP_ACCESS: &str = r#"
+import json, sys, time
+from sllurp.llrp import (LLRPReaderClient, LLRPReaderConfig, C1G2Read, C1G2Write, C1G2Lock, C1G2LockPayload,
+                         C1G2TargetTag)
+port, epc = int(sys.argv[1]), sys.argv[2]
+config = LLRPReaderConfig({"antennas": [1, 2], "session": 0, "tag_population": 8, "duration": 0.5,
+    "tag_content_selector": {
+        "EnableROSpecID": True, "EnableSpecIndex": False, "EnableInventoryParameterSpecID": False,
+        "EnableAntennaID": True, "EnableChannelIndex": False, "EnablePeakRSSI": True,
+        "EnableFirstSeenTimestamp": False, "EnableLastSeenTimestamp": True, "EnableTagSeenCount": True,
+        "EnableAccessSpecID": True}})
+target = C1G2TargetTag(MB=1, Pointer=0x20, TagMask="FF" * 12, TagData=epc)
+steps = [
+    C1G2Read(OpSpecID=11, MB=2, WordPtr=0, WordCount=6),
+    C1G2Write(OpSpecID=12, MB=3, WordPtr=2, WriteDataWordCount=2, WriteData=bytes.fromhex("CAFE0102")),
+    C1G2Read(OpSpecID=13, MB=3, WordPtr=2, WordCount=2),
+    C1G2Lock(OpSpecID=14, LockPayload=C1G2LockPayload(Privilege=1, DataField=4)),
+    C1G2Write(OpSpecID=15, MB=3, WordPtr=2, WriteDataWordCount=1, WriteData=bytes.fromhex("0000")),
+]
+done, reports = [], []
+def told(reader, tags):
+    reports.append(len(tags))
+    for tag in tags:
+        results = [value for name, value in tag.items() if name.endswith("OpSpecResult") and isinstance(value, dict)]
+        for result in results:
+            if result["OpSpecID"] in done:
+                continue
+            done.append(result["OpSpecID"])
+            name = tag.get("EPC-96", tag.get("EPC"))
+            name = name.decode() if isinstance(name, bytes) else name
+            print(json.dumps({"result": {"epc": name.upper(), "op": result["OpSpecID"], "result": result["Result"],
+                "data": result.get("ReadData", b"").hex().upper(), "written": result.get("NumWordsWritten")}}),
+                flush=True)
+reader = LLRPReaderClient("127.0.0.1", port, config)
+reader.add_tag_report_callback(told)
+reader.connect()
+def wait(happened, seconds):
+    until = time.monotonic() + seconds
+    while not happened() and time.monotonic() < until:
+        time.sleep(0.02)
+wait(lambda: reports, 20)
+count = 0
+for step in steps:
+    # sllurp loses a request now and then that is made while its other thread takes an answer: asked again, it goes.
+    while step.OpSpecID not in done and count < 20:
+        count += 1
+        reader.llrp.startAccess(opSpec=step, targetSpec=target, stopAfterCount=1, accessSpecID=count)
+        wait(lambda: step.OpSpecID in done, 3)
+reader.disconnect(5)
+print(json.dumps({"done": True}), flush=True)
+"#;
+
+#[test]
+fn sllurp_reads_writes_and_locks_a_tag_at_the_simulated_reader() {
+    let Some(python) = std::env::var_os("STOWAGE_TEST_PYTHON") else {
+        eprintln!("SKIPPED: STOWAGE_TEST_PYTHON names no Python with sllurp; tests/run makes one");
+        return;
+    };
+    let plant = Plant::new();
+    let mut reader = plant.reader(53);
+    let (worked, other) = (sgtin96(MUG, 1), sgtin96(MUG, 2));
+    for (antenna, epc) in [(1, &worked), (2, &other)] {
+        reader.tell(&json!({"place": {"epc": epc, "antenna": antenna, "distance_mm": 900}}));
+        reader.hear("placed", |placed| placed["epc"] == epc.as_str());
+    }
+    let sllurp = Program::start("sllurp", &python, &["-c", SLLURP_ACCESS, &plant.reader.to_string(), &worked]);
+    sllurp.hear("done", |_| true);
+    let results = sllurp.told("result");
+    let told = |at: usize| (results[at]["op"].as_u64(), results[at]["result"].as_u64());
+    assert_eq!(results.len(), 5, "{results:?}; sllurp said: {}", sllurp.complaints());
+    assert!(results.iter().all(|result| result["epc"] == worked.as_str()), "{results:?}");
+    assert_eq!(told(0), (Some(11), Some(0)));
+    assert!(results[0]["data"].as_str().is_some_and(|tid| tid.len() == 24 && tid.starts_with("E280")), "{results:?}");
+    assert_eq!((told(1), &results[1]["written"]), ((Some(12), Some(0)), &json!(2)));
+    assert_eq!((told(2), &results[2]["data"]), ((Some(13), Some(0)), &json!("CAFE0102")));
+    assert_eq!(told(3), (Some(14), Some(0)));
+    assert_eq!(told(4), (Some(15), Some(2)), "locked for ever");
+    assert_eq!(reader.told("violation"), [] as [Value; 0]);
+}
+
 /// The octets as `text2pcap` reads them: a packet for each message.
 fn packets(stream: &[u8], direction: char) -> String {
     let (mut out, mut rest) = (String::new(), stream);
@@ -92,7 +174,7 @@ fn packets(stream: &[u8], direction: char) -> String {
 ///
 /// tshark 4.0 falsely complains of custom parameters that it doesn't know ("Incorrect length of parameter") and of
 /// custom messages other than Impinj's ("Incorrect length of message"). None of them is in our sessions: whatever it
-/// complains of is our fault.
+/// complains of is our fault, save for SET_PROTOCOL_VERSION, whose one octet it doesn't know.
 fn dissected(plant: &Plant, to_reader: &[u8], from_reader: &[u8]) -> Vec<(String, String)> {
     let (dump, capture) = (plant.path("session.txt"), plant.path("session.pcap"));
     std::fs::write(&dump, packets(to_reader, 'O') + &packets(from_reader, 'I')).expect("the folder is ours");
@@ -126,21 +208,37 @@ fn tshark_finds_no_fault(reader_arguments: &[&str]) {
     let walk = [sgtin96(LAMP, 1), sgtin96(LAMP, 2)];
     reader.tell(&json!({"pass": {"epcs": walk, "direction": "in", "speed_mm_s": 2000}}));
     reader.hear("passed", |_| true);
+    // A tag's memory is worked on through the edge's interface.
+    let command = |content: Value| edge.ask("/api/readers/gate-1/commands", &content);
+    let tag = sgtin96(LAMP, 9);
+    let (status, tid) = command(json!({"command": "read", "tag": tag, "bank": "tid", "word": 0, "words": 6}));
+    assert_eq!(status, 200, "{tid}");
+    assert!(tid["data"].as_str().is_some_and(|tid| tid.starts_with("E280")), "{tid}");
+    let new = sgtin96(LAMP, 10);
+    let (status, told) = command(json!({"command": "write_epc", "tag": tag, "epc": new}));
+    assert_eq!((status, told["data"].as_str()), (200, Some(new.as_str())), "{told}");
+    let (status, told) = command(json!({"command": "lock", "tag": new, "field": "user", "lock": "permanent"}));
+    assert_eq!(status, 200, "{told}");
+    let write = json!({"command": "write", "tag": new, "bank": "user", "word": 0, "data": "CAFE"});
+    let (status, told) = command(write);
+    assert_eq!((status, &told["title"]), (422, &json!("Locked")), "{told}");
+    assert_eq!(command(json!({"command": "output", "port": 1, "on": true})).0, 200);
     edge.stop();
     let (to_reader, from_reader) = (relay.heard(Side::Server), relay.heard(Side::Client));
     let messages = dissected(&plant, &to_reader, &from_reader);
     let kinds: BTreeSet<&str> = messages.iter().map(|(kind, _)| kind.as_str()).collect();
     println!("tshark dissected {} messages of types {kinds:?}", messages.len());
-    let complaints: Vec<_> = messages.iter().filter(|(_, complaints)| !complaints.is_empty()).collect();
-    assert!(complaints.is_empty(), "{complaints:?}");
+    let complaints = |(kind, complaints): &&(String, String)| !complaints.is_empty() && kind != "47";
+    let found: Vec<_> = messages.iter().filter(complaints).collect();
+    assert!(found.is_empty(), "{found:?}");
     // Configuration, ROSpecs, reports, events, keepalives and their answers.
-    for kind in ["3", "20", "24", "30", "34", "61", "62", "63", "72"] {
+    for kind in ["3", "20", "24", "30", "34", "40", "42", "50", "52", "61", "62", "63", "72"] {
         assert!(kinds.contains(kind), "no message of type {kind}: {kinds:?}");
     }
     // It would say so: a tag report that claims more octets than there are.
     let wrong = [0x04, 61, 0, 0, 0, 14, 0, 0, 0, 1, 0, 240, 0, 99];
     let messages = dissected(&plant, &to_reader, &[&from_reader[..], &wrong].concat());
-    assert_eq!(messages.iter().filter(|(_, complaints)| !complaints.is_empty()).count(), 1);
+    assert_eq!(messages.iter().filter(complaints).count(), 1);
 }
 
 #[test]
@@ -151,4 +249,9 @@ fn tshark_finds_no_fault_in_a_session_either_way() {
 #[test]
 fn tshark_finds_no_fault_in_a_session_with_extensions_either_way() {
     tshark_finds_no_fault(&["--impinj"]);
+}
+
+#[test]
+fn tshark_finds_no_fault_in_a_session_of_llrp_1_1_with_a_reader_of_2_0() {
+    tshark_finds_no_fault(&["--zebra", "--llrp-version", "3"]);
 }
