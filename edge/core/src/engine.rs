@@ -16,7 +16,7 @@ use crate::record::{Act, Clerk, Recorder};
 use crate::scan;
 use crate::site::{Device, DeviceIx, DeviceKind, PortalIx, ReadPointIx, Site, ZoneIx};
 use crate::sorting::{self, AtScanPoint, OUTCOME_WAIT, WORD_WAIT};
-use crate::state::{CommandState, Discrepancy, Item, Parcel, State};
+use crate::state::{Command, CommandState, Discrepancy, Item, Parcel, State};
 use crate::view::{DeviceView, DiscrepancyView, PortalView, Totals, View, ZoneView};
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -525,7 +525,9 @@ impl Engine {
             SorterEvent::Sent { boot, item } => sorting::sent(recorder, site, now, &id(boot, item)),
             SorterEvent::NotSent { boot, item } => {
                 let id = id(boot, item);
-                if !self.resumed.contains(&id) {
+                // Of an earlier try, by this run or the one before, only the sorter tells the end.
+                let tried = |command: &Command| command.state != CommandState::Planned;
+                if !self.resumed.contains(&id) && !recorder.state().commands.get(&id).is_some_and(tried) {
                     sorting::missed(recorder, site, now, &id, "the link could not carry it in time");
                 }
             }

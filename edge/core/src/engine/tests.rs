@@ -625,6 +625,22 @@ fn of_a_command_that_an_earlier_run_may_have_sent_only_the_sorter_tells_the_end(
 }
 
 #[test]
+fn of_a_command_that_was_sent_before_its_link_broke_only_the_sorter_tells_the_end() {
+    let mut bench = Bench::new();
+    bench.input(scanned(1, Some("1Z-A"), bench.now + Duration::from_millis(400)));
+    assert_eq!(chutes(&bench.commit()), ["C1"]);
+    bench.input(sorter(SorterEvent::Sent { boot: 7, item: 1 }));
+    bench.pass(500);
+    // Back again, but too late for another try.
+    bench.input(sorter(SorterEvent::Up { boot: 7 }));
+    bench.input(sorter(SorterEvent::NotSent { boot: 7, item: 1 }));
+    let chute = Some(code("C1"));
+    bench.input(sorter(SorterEvent::Ended { boot: 7, item: 1, outcome: SortOutcome::Diverted, chute }));
+    bench.commit();
+    assert_eq!(bench.kinds_after(3), ["command.sent", "command.confirmed"]);
+}
+
+#[test]
 fn an_item_that_was_never_reported_is_recorded_once_where_it_ended() {
     let mut bench = Bench::new();
     let ended = || SorterEvent::Ended { boot: 7, item: 3, outcome: SortOutcome::Missed, chute: Some(code("HOSPITAL")) };

@@ -1,6 +1,6 @@
 //! The sorter's topics at the broker.
 
-use crate::{FLOOD, MemoryWatch, Worker, garbage, rate, shown};
+use super::{FLOOD, MemoryWatch, Worker, garbage, rate, shown};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};

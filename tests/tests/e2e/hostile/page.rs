@@ -1,6 +1,6 @@
 //! The page and the interface for programs.
 
-use crate::{FLOOD, MemoryWatch, Worker, garbage, rate};
+use super::{FLOOD, MemoryWatch, Worker, garbage, rate};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,6 +1,6 @@
 //! A reader's two lines: LLRP over TCP, Mercury over a pseudo-terminal.
 
-use crate::{FLOOD, MemoryWatch, Worker, count, garbage, grows, rate, shown};
+use super::{FLOOD, MemoryWatch, Worker, count, garbage, grows, rate, shown};
 use serde_json::json;
 use stowage_tests::goods::MUG;
 use stowage_tests::plant::{Plant, free_port};

@@ -265,12 +265,14 @@ fn a_link_that_never_holds_loses_nothing_and_does_nothing_twice_or_late() {
             Some("diverted") => kind == "command.confirmed" && chute == "C4" && delivered["chute"] == "C4",
             _ => kind != "command.confirmed" && delivered["chute"] == "HOSPITAL",
         };
-        assert!(agrees, "the facts say {kind} of {delivered}");
+        let life = || plant.facts().into_iter().filter(|fact| fact["what"] == delivered["code"]);
+        assert!(agrees, "the facts say {kind} of {delivered}: {:#?}", life().collect::<Vec<_>>());
     }
     assert!(in_time * 100 >= ITEMS * 95, "only {in_time} of {ITEMS} had a link within 4 s");
     let items: BTreeSet<_> = delivered.iter().map(|delivered| delivered["item"].as_u64()).collect();
     assert_eq!(items.len(), ITEMS, "each went once");
     assert_eq!(sorter.told("violation"), [] as [Value; 0], "nothing came late, twice or wrong");
+    until("the mirror to show every fact", || (mirrored(&witness).len() == plant.facts().len()).then_some(()));
     edge.stop();
     let facts = plant.facts();
     let said = mirrored(&witness);

@@ -15,8 +15,8 @@ use stowage_tests::process::{Program, binary, json_lines, resident_kib, run, tex
 use stowage_tests::within;
 use tempfile::TempDir;
 
-/// Starts the demo in the folder `$0` as this very process.
-const THERE: &str = "cd \"$0\" && exec \"$1\" --port-base \"$2\"";
+/// Starts the demo in the folder `$0` as this very process, deaf to no signal even if the tests are.
+const THERE: &str = "cd \"$0\" && exec env --default-signal=HUP \"$1\" --port-base \"$2\"";
 
 struct Demo {
     folder: TempDir,
