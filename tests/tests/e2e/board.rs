@@ -13,7 +13,7 @@ use stowage_tests::process::{Program, binary, run, text};
 use stowage_tests::{long, sgtin_uri, sgtin96, until};
 
 #[allow(dead_code, reason = "the board's side of it is the board's")]
-#[path = "../../firmware/board-qemu/src/map.rs"]
+#[path = "../../../firmware/board-qemu/src/map.rs"]
 mod map;
 
 /// The most instructions from a scan to its beep.
@@ -24,7 +24,7 @@ const INSTRUCTIONS_PER_TICK: u64 = 40;
 
 /// A budget of the image.
 fn budget(name: &str) -> u64 {
-    let budgets = include_str!("../../firmware/board-qemu/budgets");
+    let budgets = include_str!("../../../firmware/board-qemu/budgets");
     let line = budgets.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
     line.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {name} in {budgets}"))
 }
