@@ -197,3 +197,75 @@ fn the_definition_is_the_standards() {
         }
     }
 }
+
+#[test]
+fn impinjs_extensions_are_read_as_others_read_them() {
+    /// All values of a vendor's parameter that a peer's decoding tells, in its order; flags and text as text.
+    fn theirs(of: &Value, out: &mut Vec<String>) {
+        if !of["vendor_id"].is_null() {
+            return out.push("unknown".into());
+        }
+        for (name, value) in of.as_object().expect("an object").iter().filter(|(name, _)| *name != "_") {
+            match value {
+                Value::Object(inner) if inner.contains_key("hex") => out.push(inner["hex"].to_string()),
+                Value::Object(_) => theirs(value, out),
+                Value::Array(list) if list.iter().any(Value::is_object) => {
+                    list.iter().for_each(|value| theirs(value, out))
+                }
+                value if name == "channel_list" || name == "frequency_list" || value.is_array() => {
+                    out.push(value.to_string());
+                }
+                value => out.push(value.to_string()),
+            }
+        }
+    }
+    fn ours(of: &Value, out: &mut Vec<String>) {
+        if of.is_null() {
+            return out.push("unknown".into());
+        }
+        for (name, value) in of.as_object().expect("an object") {
+            match value {
+                Value::Array(list) if name == "Custom" => list.iter().for_each(|value| ours(&value["fields"], out)),
+                Value::Array(list) if list.is_empty() => {}
+                value => out.push(value.to_string()),
+            }
+        }
+    }
+    /// The vendors' parameters that stand in nothing of a vendor's, by name.
+    fn found<'a>(of: &'a Value, named: &str, out: &mut Vec<&'a Value>) {
+        match of {
+            Value::Object(map) => {
+                let name = map.get(named).and_then(Value::as_str).unwrap_or_default();
+                if name.starts_with("Impinj") {
+                    return out.push(of);
+                }
+                map.values().for_each(|value| found(value, named, out));
+            }
+            Value::Array(list) => list.iter().for_each(|value| found(value, named, out)),
+            _ => {}
+        }
+    }
+    let mut names = std::collections::BTreeSet::new();
+    for vector in vectors("generated.jsonl").into_iter().flatten() {
+        let (described, _) = tree::describe(&octets(&vector["hex"])).expect("well formed");
+        let body = serde_json::to_value(&described.body).expect("JSON");
+        let (mut right, mut told) = (Vec::new(), Vec::new());
+        found(&vector["fields"], "_", &mut right);
+        found(&body, "name", &mut told);
+        let all = |of: &[&Value], named: &str, values: fn(&Value, &mut Vec<String>), fields: fn(&Value) -> &Value| {
+            let told = of.iter().map(|of| {
+                let mut told = Vec::new();
+                values(fields(of), &mut told);
+                told.sort();
+                (of[named].as_str().expect("a name").to_owned(), told)
+            });
+            let mut told: Vec<_> = told.collect();
+            told.sort();
+            told
+        };
+        let right = all(&right, "_", theirs, |of| of);
+        assert_eq!(all(&told, "name", ours, |of| &of["fields"]), right, "{vector}");
+        names.extend(right.into_iter().map(|(name, _)| name));
+    }
+    println!("{} of Impinj's parameters agree: {names:?}", names.len());
+}

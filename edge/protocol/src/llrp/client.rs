@@ -354,10 +354,7 @@ impl Client {
             Step::Version => Tree::new("SET_PROTOCOL_VERSION").set("ProtocolVersion", VERSION_MAX),
             // RequestedData 0: all.
             Step::Capabilities => Tree::new("GET_READER_CAPABILITIES"),
-            Step::Extensions => Tree::new("CUSTOM_MESSAGE")
-                .set("VendorIdentifier", IMPINJ)
-                .set("MessageSubtype", 21)
-                .set("Data", &[0_u8; 4][..]),
+            Step::Extensions => Tree::new("IMPINJ_ENABLE_EXTENSIONS"),
             // Of all antennas: AntennaProperties.
             Step::Antennas => Tree::new("GET_READER_CONFIG").set("RequestedData", 2),
             // GPIPortCurrentState.
@@ -433,16 +430,11 @@ impl Client {
             .fold(Tree::new("TagReportContentSelector"), |contents, field| {
                 contents.set(&["Enable", field].concat(), 1)
             });
-        // Phase and fine RSSI, each a parameter within Impinj's own content selector.
+        // Phase and fine RSSI.
         let extra = reader.impinj.then(|| {
-            let mut data = Vec::new();
-            for subtype in [52_u32, 53] {
-                data.extend([0x03, 0xFF, 0, 14]);
-                data.extend(IMPINJ.to_be_bytes());
-                data.extend(subtype.to_be_bytes());
-                data.extend(1_u16.to_be_bytes());
-            }
-            Tree::custom(IMPINJ, 50, &data)
+            Tree::new("ImpinjTagReportContentSelector")
+                .with(Tree::new("ImpinjEnableRFPhaseAngle").set("RFPhaseAngleMode", 1))
+                .with(Tree::new("ImpinjEnablePeakRSSI").set("PeakRSSIMode", 1))
         });
         // Upon N tags or the end of an AISpec.
         let report = Tree::new("ROReportSpec")
@@ -504,9 +496,8 @@ impl Client {
         if old {
             return self.ask(now, Step::Capabilities, sink);
         }
-        // Impinj's answer to its extensions has its LLRPStatus in what is opaque here: without them the reader sends
-        // no phase, and nothing else changes.
-        let status = told_status(&body, sink);
+        // Without its extensions an Impinj reader sends no phase, and nothing else changes.
+        let status = told_status(body.extension().as_ref().unwrap_or(&body), sink);
         if awaited {
             self.answered(now, step, status == 0 && !error, &body, sink);
         }

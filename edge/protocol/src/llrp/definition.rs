@@ -71,6 +71,8 @@ pub struct Definition {
     pub number: u16,
     /// What it is.
     pub form: Form,
+    /// Of a vendor's own: who, and its number there. It lies within a Custom parameter or a CUSTOM_MESSAGE.
+    pub vendor: Option<(u32, u32)>,
     /// Its fields in wire order.
     pub fields: Vec<Field>,
     /// Its parameters after the fields, in the standard's order.
@@ -98,6 +100,8 @@ struct Table {
     messages: BTreeMap<u16, Definition>,
     parameters: BTreeMap<u16, Definition>,
     enumerations: BTreeMap<&'static str, BTreeMap<u16, &'static str>>,
+    /// By form (message or not), vendor and number.
+    extensions: BTreeMap<(bool, u32, u32), Definition>,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| parse(include_str!("definition.txt")));
@@ -112,9 +116,15 @@ pub fn parameter(number: u16) -> Option<&'static Definition> {
     TABLE.parameters.get(&number)
 }
 
-/// The message or parameter of this name.
+/// What vendor `vendor` calls its message or parameter of this number.
+pub fn extension(form: Form, vendor: u32, number: u32) -> Option<&'static Definition> {
+    TABLE.extensions.get(&(form == Form::Message, vendor, number))
+}
+
+/// The message or parameter of this name, a vendor's too.
 pub fn named(name: &str) -> Option<&'static Definition> {
-    TABLE.messages.values().chain(TABLE.parameters.values()).find(|definition| definition.name == name)
+    let standard = TABLE.messages.values().chain(TABLE.parameters.values());
+    standard.chain(TABLE.extensions.values()).find(|definition| definition.name == name)
 }
 
 /// What `enumeration` calls `value`; `None` where the standard, so far, doesn't.
@@ -140,20 +150,29 @@ fn parse(text: &'static str) -> Table {
     let number = |word: &str| word.parse::<u16>().unwrap_or_else(|_| panic!("definition.txt: {word} is no number"));
     let numbers: BTreeMap<&str, u16> =
         entries.iter().filter(|entry| entry[0] == "P").map(|entry| (entry[2], number(entry[1]))).collect();
-    let mut table = Table { messages: BTreeMap::new(), parameters: BTreeMap::new(), enumerations: BTreeMap::new() };
+    let mut table = Table {
+        messages: BTreeMap::new(),
+        parameters: BTreeMap::new(),
+        enumerations: BTreeMap::new(),
+        extensions: BTreeMap::new(),
+    };
     for entry in &entries {
         if entry[0] == "E" {
             let values = entry[2..].iter().filter_map(|word| word.split_once('='));
             table.enumerations.insert(entry[1], values.map(|(value, name)| (number(value), name)).collect());
             continue;
         }
-        let number = number(entry[1]);
+        let vendor = entry[1].split_once('/').map(|(vendor, of)| {
+            let number = |word: &str| word.parse().unwrap_or_else(|_| panic!("definition.txt: {word} is no number"));
+            (number(vendor), number(of))
+        });
+        let number = if vendor.is_some() { 1023 } else { number(entry[1]) };
         let form = match (entry[0], number) {
-            ("M", _) => Form::Message,
+            ("M" | "W", _) => Form::Message,
             (_, ..128) => Form::Tv,
             _ => Form::Tlv,
         };
-        let mut definition = Definition { name: entry[2], number, form, fields: Vec::new(), slots: Vec::new() };
+        let mut definition = Definition { name: entry[2], number, form, vendor, fields: Vec::new(), slots: Vec::new() };
         for &item in &entry[3..] {
             if let Some((name, ty)) = item.split_once(':') {
                 let (ty, enumeration) = ty.split_once('=').map_or((ty, None), |(ty, values)| (ty, Some(values)));
@@ -167,6 +186,10 @@ fn parse(text: &'static str) -> Table {
                 let (required, many) = (!item.ends_with(['?', '*']), item.ends_with(['*', '+']));
                 definition.slots.push(Slot { allowed, required, many });
             }
+        }
+        if let Some((vendor, of)) = vendor {
+            table.extensions.insert((form == Form::Message, vendor, of), definition);
+            continue;
         }
         let known = if form == Form::Message { &mut table.messages } else { &mut table.parameters };
         known.insert(number, definition);
@@ -198,7 +221,7 @@ mod tests {
     #[test]
     fn the_table_is_whole() {
         assert_eq!((TABLE.messages.len(), TABLE.parameters.len(), TABLE.enumerations.len()), (46, 123, 42));
-        for definition in TABLE.messages.values().chain(TABLE.parameters.values()) {
+        for definition in TABLE.messages.values().chain(TABLE.parameters.values()).chain(TABLE.extensions.values()) {
             let mut bits = 0;
             for field in &definition.fields {
                 if let Type::Unsigned(width) | Type::Signed(width) = field.ty {

@@ -15,7 +15,7 @@ mod tags;
 
 use super::frame::{Frame, Inbox};
 use super::tree::{self, Tree};
-use super::{IMPINJ, VERSION, VERSION_MAX, kind};
+use super::{VERSION, VERSION_MAX, kind};
 use access::{Access, AccessSpec};
 use config::{Config, Event};
 use rospec::{Rospec, Run, Start};
@@ -435,16 +435,16 @@ impl Reader {
 
     /// Impinj's messages: only the one that enables extensions.
     fn vendor_message(&mut self, body: &Tree) -> Result<Tree, Refusal> {
-        let (vendor, subtype) = (body.int("VendorIdentifier"), body.int("MessageSubtype"));
-        if (vendor, subtype) != (i64::from(IMPINJ), 21) {
-            let what = format!("custom message {subtype} of vendor {vendor} is not supported");
-            return Err(Refusal::message(code::UNSUPPORTED_MESSAGE, what));
+        match body.extension() {
+            Some(extension) if extension.name() == "IMPINJ_ENABLE_EXTENSIONS" => {
+                Ok(Tree::new("IMPINJ_ENABLE_EXTENSIONS_RESPONSE").with(Tree::new("LLRPStatus")))
+            }
+            _ => {
+                let (vendor, subtype) = (body.int("VendorIdentifier"), body.int("MessageSubtype"));
+                let what = format!("custom message {subtype} of vendor {vendor} is not supported");
+                Err(Refusal::message(code::UNSUPPORTED_MESSAGE, what))
+            }
         }
-        let success = [0x01, 0x1F, 0, 8, 0, 0, 0, 0];
-        Ok(Tree::new("CUSTOM_MESSAGE")
-            .set("VendorIdentifier", IMPINJ)
-            .set("MessageSubtype", 22)
-            .set("Data", &success[..]))
     }
 
     /// The ROSpecs that a message names: one, or with 0 all.

@@ -505,6 +505,21 @@ impl Tree {
         Self::new("Custom").set("VendorIdentifier", vendor).set("ParameterSubtype", subtype).set("Data", data)
     }
 
+    /// What a vendor's parameter or message says, if that vendor's is known and it is as it should be.
+    pub fn extension(&self) -> Option<Self> {
+        if self.definition.number != CUSTOM || self.definition.vendor.is_some() {
+            return None;
+        }
+        let (form, field) = match self.definition.form {
+            Form::Message => (Form::Message, "MessageSubtype"),
+            Form::Tlv | Form::Tv => (Form::Tlv, "ParameterSubtype"),
+        };
+        let (vendor, number) = (self.int("VendorIdentifier") as u32, self.int(field) as u32);
+        let definition = definition::extension(form, vendor, number)?;
+        let Value::Octets(data) = self.value("Data") else { return None };
+        Decoder { parameters: 0 }.tree(definition, data, 0, 0).ok()
+    }
+
     /// With `field` set.
     ///
     /// # Panics
@@ -636,6 +651,10 @@ impl Tree {
         out.extend((u16::from(version & 0b111) << 10 | self.definition.number).to_be_bytes());
         out.extend([0; 4]);
         out.extend(id.to_be_bytes());
+        if let Some((vendor, number)) = self.definition.vendor {
+            out.extend(vendor.to_be_bytes());
+            out.push(number as u8);
+        }
         self.encode_body(out);
         let len = (out.len() - start) as u32;
         out[start + 2..start + 6].copy_from_slice(&len.to_be_bytes());
@@ -688,6 +707,10 @@ impl Tree {
                 Child::Known(tree) => {
                     out.extend(tree.definition.number.to_be_bytes());
                     out.extend([0; 2]);
+                    if let Some((vendor, number)) = tree.definition.vendor {
+                        out.extend(vendor.to_be_bytes());
+                        out.extend(number.to_be_bytes());
+                    }
                     tree.encode_body(out);
                 }
                 Child::Unknown { kind, octets } => {
@@ -774,6 +797,11 @@ impl Serialize for Tree {
             if !field.name.is_empty() {
                 map.serialize_entry(field.name, &Told(field, value))?;
             }
+        }
+        if let Some(extension) = self.extension() {
+            // What it is to its vendor, beside what it is to the standard.
+            map.serialize_entry("name", extension.name())?;
+            map.serialize_entry("fields", &extension)?;
         }
         let mut told: Vec<u16> = Vec::new();
         let mut raw: Vec<Raw<'_>> = Vec::new();

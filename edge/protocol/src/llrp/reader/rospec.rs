@@ -2,8 +2,7 @@
 
 use super::config::{Config, Profile, Vendor};
 use super::status::{Refusal, code};
-use crate::llrp::IMPINJ;
-use crate::llrp::tree::{Child, Tree, Value};
+use crate::llrp::tree::{Child, Tree};
 use std::collections::BTreeSet;
 use stowage_base::{Duration, Epc, Timestamp};
 
@@ -110,16 +109,12 @@ impl Report {
                 (report.crc, report.pc) = (memory.int("EnableCRC") != 0, memory.int("EnablePCBits") != 0);
             }
         }
-        let customs = spec.all("Custom").filter(|custom| {
-            impinj && custom.int("VendorIdentifier") == i64::from(IMPINJ) && custom.int("ParameterSubtype") == 50
-        });
-        for custom in customs {
-            let Value::Octets(octets) = custom.value("Data") else { continue };
-            // Custom parameters of one u16 each.
-            for switch in octets.chunks_exact(14) {
-                match (switch[11], switch[13] & 1) {
-                    (52, on) => report.phase = on == 1,
-                    (53, on) => report.fine_rssi = on == 1,
+        let customs = spec.all("Custom").filter(|_| impinj).filter_map(Tree::extension);
+        for selector in customs.filter(|custom| custom.name() == "ImpinjTagReportContentSelector") {
+            for switch in selector.all("Custom").filter_map(Tree::extension) {
+                match switch.name() {
+                    "ImpinjEnableRFPhaseAngle" => report.phase = switch.int("RFPhaseAngleMode") != 0,
+                    "ImpinjEnablePeakRSSI" => report.fine_rssi = switch.int("PeakRSSIMode") != 0,
                     _ => {}
                 }
             }
