@@ -17,6 +17,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream as Socket;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -154,7 +155,8 @@ impl Board {
         let [radio, engine, module, console] =
             [line("radio"), line("engine"), line("module"), line("console")].map(|line| line.map_err(failed));
         let (radio, engine, module, console) = (radio?, engine?, module?, console?);
-        let started = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        // In a group of its own: what the terminal's keys end is this process, and QEMU after it.
+        let started = command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0).spawn();
         let started = started.map_err(|error| DeviceError::NoQemu { path: "setpriv".into(), why: error.to_string() });
         let voice = Voice::new(events, handheld.language);
         let lines = [radio.0, engine.0, module.0, console.0];

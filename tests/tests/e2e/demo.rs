@@ -9,14 +9,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
+use stowage_sim::device::BoardSettings;
 use stowage_tests::http::{request, timed};
 use stowage_tests::plant::{free_port, postdate};
 use stowage_tests::process::{Program, binary, json_lines, resident_kib, run, text};
 use stowage_tests::within;
 use tempfile::TempDir;
 
-/// Starts the demo in the folder `$0` as this very process, deaf to no signal even if the tests are.
-const THERE: &str = "cd \"$0\" && exec env --default-signal=HUP \"$1\" --port-base \"$2\"";
+/// Starts the demo in the folder `$0` as this very process, with a flag if there is one, and deaf to no signal even if
+/// the tests are.
+const THERE: &str = "cd \"$0\" && exec env --default-signal=HUP \"$1\" --port-base \"$2\" $3";
 
 struct Demo {
     folder: TempDir,
@@ -48,8 +50,13 @@ impl Demo {
     }
 
     fn start(&self) -> Program {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, flag: &[&str]) -> Program {
         let args = self.args();
-        let program = Program::start("the demo", "/bin/sh", &args.each_ref().map(String::as_str));
+        let args = [&args.each_ref().map(String::as_str)[..], flag].concat();
+        let program = Program::start("the demo", "/bin/sh", &args);
         let wait = || within(Duration::from_secs(20), "the demo's page", || self.view());
         let (_, took) = timed(wait);
         // 2 s is what a newcomer may wait; a debug build on a busy machine gets more.
@@ -123,6 +130,27 @@ fn it_works_stops_and_goes_on() {
     // The terminal is closed.
     assert!(demo.stop(program, Signal::HUP) > before);
     assert_eq!(demo.stowage(&["facts", "--kind", "edge.started"]).len(), 2);
+}
+
+#[test]
+fn its_handhelds_run_as_the_image_where_that_is_built() {
+    let demo = Demo::new();
+    let board = BoardSettings::built(demo.data().join("scan-1.flash"));
+    if let Err(error) = board.check() {
+        eprintln!("SKIPPED: {error}");
+        return;
+    }
+    let program = demo.start_with(&["--image"]);
+    within(Duration::from_secs(60), "both handhelds at the edge", || {
+        let devices = demo.view()?["devices"].as_array()?.clone();
+        let mut handhelds =
+            devices.iter().filter(|device| device["code"].as_str().is_some_and(|code| code.starts_with("scan-")));
+        handhelds.all(|handheld| handheld["up"] == true).then_some(())
+    });
+    assert!(board.memory.is_file() && !demo.data().join("scan-1.store").exists(), "they run natively");
+    demo.stop(program, Signal::INT);
+    let memory = fs::File::open(&board.memory).expect("the board's memory");
+    assert!(memory.try_lock().is_ok(), "QEMU still has it");
 }
 
 #[test]
