@@ -120,18 +120,19 @@ fn how_long_commits_take_changes_no_fact_where_no_machine_waits() {
 #[test]
 fn whatever_goes_wrong_nothing_wrong_is_recorded_told_or_done_and_everything_finishes() {
     let mut starts = 0;
-    for seed in 0..24 {
+    let seeds = if std::env::var_os("STOWAGE_LONG").is_some() { 1_000 } else { 10 };
+    for seed in 0..seeds {
         let report = run_for(&bad(seed), seed, 100);
         assert_eq!(report.violations, [""; 0], "seed {seed}");
         starts += report.metrics.starts;
     }
-    assert!(starts > 50, "the edge was started {starts} times");
+    assert!(starts > 2 * seeds, "the edge was started {starts} times");
 }
 
 /// What the auditor says of a run with something broken in it.
 fn found(sabotage: Sabotage) -> Vec<String> {
     let scenario = scenario("demo.toml");
-    let mut run = Run::new(&scenario, 7, Duration::from_secs(120));
+    let mut run = Run::new(&scenario, 7, Duration::from_secs(60));
     run.sabotage = sabotage;
     run.run(&mut |_| ()).report.violations
 }
