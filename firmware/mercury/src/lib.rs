@@ -19,7 +19,7 @@ mod visits;
 
 pub use client::Client;
 pub use code::{Opcode, Region, Status};
-pub use describe::{Describe, DescribeError, Description};
+pub use describe::{Describe, DescribeError, Description, Silion, SilionError};
 pub use frame::{Command, FrameError, Response, Splitter};
 pub use module::{Module, ModuleSettings, Violations};
 pub use settings::{Antennas, Settings, Version};

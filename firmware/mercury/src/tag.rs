@@ -60,7 +60,8 @@ pub enum EpcLength {
     /// Two octets that count bits of PC, EPC and tag CRC: ThingMagic, and every streamed report.
     #[default]
     Bits,
-    /// One octet that counts octets of PC, EPC and tag CRC: tag buffers of some Silion modules.
+    /// One octet that counts octets of PC, EPC and tag CRC: tag buffers and asynchronous reports of some Silion
+    /// modules.
     Octets,
 }
 
@@ -380,6 +381,20 @@ impl<'a> Records<'a> {
         let flags = Metadata(fields.u16("metadata flags")?);
         fields.u8("read option")?;
         Self::counted(fields, flags, length)
+    }
+
+    /// The one record of a Silion module's asynchronous report ([`crate::Opcode::SILION`]): metadata flags stand before
+    /// it.
+    ///
+    /// # Errors
+    /// The data is shorter than these, or a flag has no known size.
+    pub fn asynchronous(data: &'a [u8], length: EpcLength) -> Result<Self, TagError> {
+        let mut fields = Fields::new(data);
+        let flags = Metadata(fields.u16("metadata flags")?);
+        if !Metadata::KNOWN.contains(flags) {
+            return Err(TagError::Flags { flags: flags.0 });
+        }
+        Ok(Self { fields, flags, length, left: 1 })
     }
 
     fn counted(mut fields: Fields<'a>, flags: Metadata, length: EpcLength) -> Result<Self, TagError> {

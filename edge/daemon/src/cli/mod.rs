@@ -92,7 +92,9 @@ pub fn run(
         }
     };
     log(args.verbose);
-    let mut output = Output::new(out, args.json || !terminal);
+    // https://no-color.org
+    let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let mut output = Output::new(out, args.json || !terminal, colours);
     let result = match args.command {
         Command::Run(args) => run::run(&args, &mut output),
         Command::Check(args) => check::run(&args, &mut output),
@@ -131,8 +133,15 @@ mod testing {
         run(args, input, false)
     }
 
-    /// As [`stowage`], at a terminal.
+    /// As [`stowage`], at a terminal; without the colours.
     pub(super) fn at_terminal(args: &[&str], input: &[u8]) -> (u8, String, String) {
+        let (status, out, err) = in_colour(args, input);
+        let plain = ["\x1b[1m", "\x1b[31m", "\x1b[0m"].iter().fold(out, |out, code| out.replace(code, ""));
+        (status, plain, err)
+    }
+
+    /// As [`stowage`], at a terminal with colours.
+    pub(super) fn in_colour(args: &[&str], input: &[u8]) -> (u8, String, String) {
         run(args, input, true)
     }
 
@@ -151,7 +160,7 @@ mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{at_terminal, stowage};
+    use super::testing::{at_terminal, in_colour, stowage};
     use super::*;
 
     #[test]
@@ -169,6 +178,10 @@ mod tests {
             assert!(!err.is_empty(), "{args:?}");
         }
         assert!(at_terminal(&["--help"], b"").1.contains("decode"));
+        let table = in_colour(&["decode", "llrp", "--hex"], b"043E0000000A00000007\nno hex\n").1;
+        let rows: Vec<_> = table.lines().collect();
+        assert!(rows[0].starts_with("\x1b[1mMESSAGE") && rows[0].ends_with("\x1b[0m"), "{table}");
+        assert!(rows[1].starts_with("KEEPALIVE") && rows[2].starts_with("\x1b[31m-"), "{table}");
     }
 
     #[test]

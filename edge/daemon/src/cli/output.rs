@@ -9,6 +9,10 @@ pub(super) trait Line {
     const COLUMNS: &'static [(&'static str, usize)];
     /// The table's cells.
     fn cells(&self) -> Vec<String>;
+    /// Whether it says that something is wrong: told in red where there are colours.
+    fn is_bad(&self) -> bool {
+        false
+    }
     /// The JSON object, without the line's end.
     fn json(&self) -> String;
 }
@@ -23,12 +27,19 @@ pub(super) fn to_json(value: &impl Serialize) -> String {
 pub(super) struct Output<'a> {
     to: &'a mut dyn Write,
     json: bool,
+    colours: bool,
     headed: bool,
 }
 
+// As terminals know them (ECMA-48).
+const BOLD: &str = "\x1b[1m";
+const RED: &str = "\x1b[31m";
+const PLAIN: &str = "\x1b[0m";
+
 impl<'a> Output<'a> {
-    pub(super) fn new(to: &'a mut dyn Write, json: bool) -> Self {
-        Self { to, json, headed: false }
+    /// As JSON, or as a table with or without colours.
+    pub(super) fn new(to: &'a mut dyn Write, json: bool, colours: bool) -> Self {
+        Self { to, json, colours, headed: false }
     }
 
     /// Writes one line; before the first one of a table its head.
@@ -38,9 +49,9 @@ impl<'a> Output<'a> {
         }
         if !self.headed {
             self.headed = true;
-            self.row(L::COLUMNS, L::COLUMNS.iter().map(|(head, _)| head.to_uppercase()))?;
+            self.row(L::COLUMNS, BOLD, L::COLUMNS.iter().map(|(head, _)| head.to_uppercase()))?;
         }
-        self.row(L::COLUMNS, line.cells().into_iter())
+        self.row(L::COLUMNS, if line.is_bad() { RED } else { "" }, line.cells().into_iter())
     }
 
     /// Writes an object for programs, a text of its own for people.
@@ -52,11 +63,14 @@ impl<'a> Output<'a> {
         self.to.flush()
     }
 
-    fn row(&mut self, columns: &[(&str, usize)], cells: impl Iterator<Item = String>) -> io::Result<()> {
+    fn row(&mut self, columns: &[(&str, usize)], colour: &str, cells: impl Iterator<Item = String>) -> io::Result<()> {
         let mut row = String::new();
         for ((_, width), cell) in columns.iter().zip(cells) {
             row += &format!("{cell:width$}  ");
         }
-        writeln!(self.to, "{}", row.trim_end())
+        match row.trim_end() {
+            row if self.colours && !colour.is_empty() => writeln!(self.to, "{colour}{row}{PLAIN}"),
+            row => writeln!(self.to, "{row}"),
+        }
     }
 }

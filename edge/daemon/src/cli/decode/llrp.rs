@@ -72,6 +72,10 @@ impl Line for Answer {
         }
     }
 
+    fn is_bad(&self) -> bool {
+        !matches!(self, Self::Good(_))
+    }
+
     fn json(&self) -> String {
         to_json(self)
     }

@@ -5,7 +5,7 @@ use crate::cli::Error;
 use crate::cli::output::{Line, Output, to_json};
 use serde::Serialize;
 use std::io::Read;
-use stowage_mercury::{Describe, Embedded, EpcLength, Opcode, Status, TagRecord};
+use stowage_mercury::{Describe, Embedded, EpcLength, Opcode, Silion, Status, TagRecord};
 
 /// Frames of UART reader modules in hex, one a line: opcode, status, tags
 #[derive(Debug, clap::Args)]
@@ -36,8 +36,20 @@ enum Length {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Answer {
-    Good { dir: Dir, opcode: u8, status: Option<u16>, data: String, tags: Vec<Tag> },
-    Bad { dir: Dir, input: String, error: Fault },
+    Good {
+        dir: Dir,
+        opcode: u8,
+        status: Option<u16>,
+        data: String,
+        tags: Vec<Tag>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        silion: Option<Own>,
+    },
+    Bad {
+        dir: Dir,
+        input: String,
+        error: Fault,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -45,6 +57,27 @@ struct Fault {
     reason: String,
     /// Octet of the frame's data where a tag record breaks; character where the input isn't hex; else null.
     position: Option<usize>,
+}
+
+/// What a Silion module's own command says.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Own {
+    Subcommand { subcommand: String, data: String },
+    Heartbeat { search_flags: String, state: String },
+}
+
+impl Own {
+    fn of(silion: Silion<'_>) -> Self {
+        match silion {
+            Silion::Subcommand { code, data } => {
+                Self::Subcommand { subcommand: format!("{code:04X}"), data: hex(data) }
+            }
+            Silion::Heartbeat { search, state } => {
+                Self::Heartbeat { search_flags: format!("{search:04X}"), state: hex(state) }
+            }
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -117,6 +150,10 @@ impl Line for Answer {
         }
     }
 
+    fn is_bad(&self) -> bool {
+        matches!(self, Self::Bad { .. })
+    }
+
     fn json(&self) -> String {
         to_json(self)
     }
@@ -145,10 +182,12 @@ fn decode(dir: Dir, describe: Describe, line: &str) -> Answer {
             data: hex(frame.data),
             // Checked by `frame`: none of them is an error.
             tags: frame.tags.flatten().map(|record| Tag::of(&record)).collect(),
+            silion: frame.silion.map(Own::of),
         },
         Err(error) => {
             let position = match &error {
                 stowage_mercury::DescribeError::Tags(tags) => Some(tags.offset()),
+                stowage_mercury::DescribeError::Silion(own) => Some(own.offset),
                 stowage_mercury::DescribeError::Frame(_) => None,
             };
             bad(error.to_string(), position)
@@ -179,6 +218,22 @@ mod tests {
             (&json!("37823322CB46CE3C"), &json!(-73.0), &json!(1))
         );
         assert_eq!((&tag["frequency_khz"], &tag["phase_deg"], &tag["q"]), (&json!(886_898), &json!(122), &Value::Null));
+        // Silion: a stop command, one with a bad sum, a heartbeat, a report with the EPC's length in one octet.
+        let stop = b"FF0EAA4D6F64756C6574656368AA49F3BB0391\n";
+        let line = &json(&stowage(&["decode", "mercury", "--dir", "to"], stop).1)[0];
+        assert_eq!(line["silion"], json!({"subcommand": "AA49", "data": ""}));
+        let pushed = "FF07AA00005854534A800001AEF4\nFF0EAA00004D6F64756C6574656368AA4800BB44ED\nFF14AA00000002C41030000102030405060708090A0B0CABCDA580\n";
+        let args = ["decode", "mercury", "--dir", "from", "--epc-length", "octets"];
+        let lines = json(&stowage(&args, pushed.as_bytes()).1);
+        assert_eq!(lines[0]["silion"], json!({"search_flags": "8000", "state": "01"}));
+        assert_eq!(
+            lines[1]["error"],
+            json!({"reason": "at offset 12: expected the sum of the subcommand's octets", "position": 12})
+        );
+        assert_eq!(
+            (&lines[2]["tags"][0]["epc_hex"], &lines[2]["tags"][0]["rssi_dbm"]),
+            (&json!("0102030405060708090A0B0C"), &json!(-60.0))
+        );
         let shown = at_terminal(&["decode", "mercury", "--dir", "from"], report).1;
         assert!(shown.contains("37823322CB46CE3C -73.00 dBm"), "{shown}");
     }

@@ -66,6 +66,10 @@ impl Line for Answer {
         }
     }
 
+    fn is_bad(&self) -> bool {
+        matches!(self, Self::Bad { .. })
+    }
+
     fn json(&self) -> String {
         to_json(self)
     }
