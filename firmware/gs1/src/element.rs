@@ -14,11 +14,11 @@
 //! ```
 
 mod error;
-mod format;
+pub(crate) mod format;
 mod iso;
 mod link;
 mod scan;
-mod table;
+pub(crate) mod table;
 
 pub use error::{ElementError, Reason};
 pub use scan::{Scan, expiry_date};
@@ -32,7 +32,7 @@ use table::Row;
 const ELEMENTS_MAX: usize = 64;
 
 /// Most octets in a value.
-const VALUE_MAX: usize = 90;
+pub(crate) const VALUE_MAX: usize = 90;
 
 /// FNC1 as scanners send it.
 const GS: char = '\u{1D}';
@@ -51,7 +51,7 @@ pub struct Ai {
 }
 
 impl Ai {
-    fn new(digits: &str) -> Self {
+    pub(crate) fn new(digits: &str) -> Self {
         let mut ai = Self { digits: [0; 4], len: digits.len().min(4) as u8 };
         ai.digits[..ai.len.into()].copy_from_slice(&digits.as_bytes()[..ai.len.into()]);
         ai
@@ -182,6 +182,17 @@ impl<'a> Elements<'a> {
     /// # Errors
     /// The text is none of these, an element breaks its format, or two contradict each other.
     pub fn parse(text: &'a str) -> Result<Self, ElementError> {
+        let elements = Self::parse_unpaired(text)?;
+        elements.check_pairs()?;
+        Ok(elements)
+    }
+
+    /// Reads elements as [`Self::parse`] does, each for itself: one may be repeated, or stand beside one that it
+    /// excludes. A tag's AIDC data isn't bound by the rules for one symbol.
+    ///
+    /// # Errors
+    /// The text is none of these, or an element breaks its format.
+    pub fn parse_unpaired(text: &'a str) -> Result<Self, ElementError> {
         let elements = Self(Walk::start(text)?);
         let mut count = 0;
         for element in elements.0 {
@@ -195,7 +206,6 @@ impl<'a> Elements<'a> {
         if count == 0 {
             return Err(ElementError { ai: None, position: text.len(), reason: Reason::Empty });
         }
-        elements.check_pairs()?;
         Ok(elements)
     }
 

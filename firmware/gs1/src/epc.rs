@@ -15,40 +15,43 @@
 //! ```
 
 mod bits;
+mod coded;
 mod error;
+mod field;
+mod host;
 mod scheme;
 mod text;
 mod uri;
 
 pub use error::{EpcError, Reason};
 pub use scheme::Scheme;
-pub use text::{AiValue, DigitalLink, ElementString};
+pub use text::{AiValue, Ais, DigitalLink, ElementString};
 pub use uri::{PureUri, TagUri};
 
-use crate::digits::{check_digit, is_text, number, power_of_ten};
-use crate::element::Elements;
-use bits::{Word, first_set, put, seven};
-use core::fmt::{self, Write};
-use scheme::{PREFIX_BITS, SerialKind};
+use crate::digits::{check_digit, power_of_ten};
+use crate::element::{Elements, VALUE_MAX, Value, table};
+use bits::{Bits, Writer};
+use coded::codings;
+use core::fmt::{self, Write as _};
+use field::{Field, Part, Walk};
+use scheme::Layout;
 use stowage_base::{Code, Epc};
+use text::DATES;
 
-// Where the fields that every scheme has begin.
+// Where the filter, and the values of a coded scheme, begin.
 const FILTER_AT: usize = 8;
-const PARTITION_AT: usize = 11;
-const PREFIX_AT: usize = 14;
-
-/// Most characters in a serial.
-const SERIAL_MAX: usize = 24;
+const VALUES_AT: usize = 12;
 
 /// What an EPC says: a GS1 key, mostly with a serial, and a filter value. Always valid in its scheme.
+///
+/// It is the bits themselves, checked; what they mean is read from them where it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity {
     scheme: Scheme,
-    filter: u8,
-    prefix: CompanyPrefix,
-    /// What stands between company prefix and serial, without check digit; 0 where there is nothing.
-    reference: u64,
-    serial: Serial,
+    /// Without padding.
+    bits: u16,
+    /// Filled up to whole words.
+    epc: Epc,
 }
 
 /// The number that GS1 gave to a company: 6 to 12 digits, leading zeros counted. Prints, and is parsed, as digits.
@@ -56,14 +59,6 @@ pub struct Identity {
 pub struct CompanyPrefix {
     value: u64,
     len: u8,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Serial {
-    None,
-    Number(u64),
-    /// The characters, then zeros.
-    Text([u8; SERIAL_MAX]),
 }
 
 impl CompanyPrefix {
@@ -81,14 +76,6 @@ impl CompanyPrefix {
     pub const fn digits(self) -> u8 {
         self.len
     }
-
-    const fn partition(self) -> usize {
-        12 - self.len as usize
-    }
-
-    const fn bits(self) -> usize {
-        PREFIX_BITS[self.partition()]
-    }
 }
 
 impl fmt::Display for CompanyPrefix {
@@ -101,7 +88,7 @@ impl core::str::FromStr for CompanyPrefix {
     type Err = EpcError;
 
     fn from_str(text: &str) -> Result<Self, EpcError> {
-        uri::digits(text, 0).and_then(|value| {
+        field::digits_of(text).and_then(|value| {
             let len = u8::try_from(text.len()).unwrap_or(u8::MAX);
             Self::new(value, len).ok_or(Reason::PrefixLength(text.len()).at(0))
         })
@@ -122,88 +109,51 @@ impl Identity {
             0xE2 => Reason::TagIdentifier.at(0),
             _ => Reason::Header(header).at(0),
         })?;
-        if have < scheme.bits() {
-            return Err(Reason::Short { bits: have, needed: scheme.bits() }.at(have));
-        }
-        let word = Word::new(octets);
-        let partition = word.field(PARTITION_AT, 3) as u8;
-        if partition > 6 {
-            return Err(Reason::Partition(partition).at(PARTITION_AT));
-        }
-        let (len, prefix_bits) = (12 - partition, PREFIX_BITS[usize::from(partition)]);
-        let value = word.field(PREFIX_AT, prefix_bits);
-        let field = "company prefix";
-        let prefix =
-            CompanyPrefix::new(value, len).ok_or(Reason::Digits { field, found: value, digits: len }.at(PREFIX_AT))?;
-        let at = PREFIX_AT + prefix_bits;
-        let reference_bits = scheme.reference_bits(prefix_bits);
-        let reference = if reference_bits == 0 { 0 } else { word.field(at, reference_bits) };
-        check_reference(scheme, prefix, reference).map_err(|reason| reason.at(at))?;
-        let serial = Serial::decode(scheme, prefix, octets, &word, at + reference_bits)?;
-        Ok(Self { scheme, filter: word.field(FILTER_AT, 3) as u8, prefix, reference, serial })
-    }
-
-    /// The identity of a key in numbers: with check digit, as GTIN-14, SSCC, GLN, GRAI without its zero, …
-    ///
-    /// `serial` is as in an element string; empty for the schemes that have none, and `0` for an SGLN without extension.
-    /// For the GIAI schemes the key is the company prefix alone.
-    ///
-    /// # Errors
-    /// A number is out of its range in the scheme; the position is the bit where its field begins.
-    pub fn from_key(scheme: Scheme, key: u64, prefix_len: u8, serial: &str, filter: u8) -> Result<Self, EpcError> {
-        let row = scheme.row();
-        let too_long = |digits| Reason::Digits { field: "key", found: key, digits }.at(PREFIX_AT);
-        if !matches!(prefix_len, 6..=12) {
-            return Err(Reason::PrefixLength(prefix_len.into()).at(PARTITION_AT));
-        }
-        if row.key_digits == 0 {
-            let prefix = CompanyPrefix::new(key, prefix_len).ok_or(too_long(prefix_len))?;
-            return Self::checked(scheme, filter, prefix, 0, serial);
-        }
-        if key >= power_of_ten(row.key_digits + 1) {
-            return Err(too_long(row.key_digits + 1));
-        }
-        let (body, found) = (key / 10, (key % 10) as u8);
-        if found != check_digit(body) {
-            return Err(Reason::CheckDigit { found, wanted: check_digit(body) }.at(PREFIX_AT));
-        }
-        let rest_digits = scheme.reference_digits(prefix_len) - u8::from(row.leading);
-        let (first, body) = if row.leading {
-            let after_first = power_of_ten(row.key_digits - 1);
-            (body / after_first, body % after_first)
-        } else {
-            (0, body)
+        let end = match scheme.fields() {
+            Some((Some(needed), _)) if have < needed => return Err(Reason::Short { bits: have, needed }.at(have)),
+            Some(_) => {
+                let mut walk = Walk::new(scheme, octets);
+                let after = walk.by_ref().try_fold(8, |_, part| part.map(|_| 0)).map(|_| walk.at)?;
+                if let Some(set) = walk.bits.first_set(after) {
+                    return Err(Reason::NotZero.at(set));
+                }
+                walk.end()
+            }
+            None => {
+                let mut ais = Ais::new(scheme, octets);
+                while let Some(item) = ais.step() {
+                    item?;
+                }
+                if let Some(set) = Bits::new(octets).first_set(ais.at()) {
+                    return Err(Reason::NotZero.at(set));
+                }
+                ais.at()
+            }
         };
-        let rest = power_of_ten(rest_digits);
-        let prefix = CompanyPrefix::new(body / rest, prefix_len).ok_or(too_long(row.key_digits + 1))?;
-        Self::checked(scheme, filter, prefix, first * rest + body % rest, serial)
+        let mut writer = Writer::new();
+        octets.iter().take(end.div_ceil(8)).for_each(|octet| writer.put(8, u64::from(*octet)));
+        Self::written(scheme, end, &writer)
     }
 
-    /// The identity that scanned elements name, in the shortest scheme that can hold it. A barcode doesn't tell where
-    /// the company prefix ends, nor the filter.
+    /// The identity whose `bits` bits have been written and are known to be right.
+    fn written(scheme: Scheme, bits: usize, writer: &Writer) -> Result<Self, EpcError> {
+        let epc = writer.words().and_then(Epc::new).ok_or(Reason::TooLong { bits }.at(bits))?;
+        Ok(Self { scheme, bits: bits as u16, epc })
+    }
+
+    /// The identity that scanned elements name, in the shortest scheme with a company prefix that can hold it. A
+    /// barcode doesn't tell where the company prefix ends, nor the filter.
     ///
     /// # Errors
-    /// The elements hold no key of a scheme, or it doesn't fit; positions as in [`Identity::from_key`].
+    /// The elements hold no key of a scheme, or it doesn't fit; the position is an octet of the URI to be.
     pub fn from_elements(elements: &Elements<'_>, prefix_len: u8, filter: u8) -> Result<Self, EpcError> {
-        let mut refusal = Reason::Expected("a key: AI 00, 01 with 21, 253, 255, 414, 8003, 8004, 8017 or 8018").at(0);
-        for &scheme in Scheme::ALL {
-            let row = scheme.row();
-            let Some(value) = elements.value(row.ai).and_then(|value| value.code()) else { continue };
-            let serial = match row.serial_ai {
-                Some(ai) => elements.value(ai).and_then(|value| value.code()),
-                None => Some(Code::new()),
-            };
-            let digits = if row.key_digits == 0 { prefix_len } else { row.key_digits + 1 }.into();
-            let key = value.strip_prefix(row.before).and_then(|key| key.split_at_checked(digits));
-            let Some((key, behind)) = key else { continue };
-            let Some(key) = number(key.as_bytes()) else { continue };
-            let serial = match &serial {
-                Some(serial) if row.serial_ai.is_some() => serial.as_str(),
-                Some(_) => behind,
-                None if row.ai == "414" => "0",
-                None => continue,
-            };
-            match Self::from_key(scheme, key, prefix_len, serial, filter) {
+        let mut refusal = Reason::Expected("a key: AI 00, 01 with 21, 253, 255, 414, 8003, 8004, …").at(0);
+        for &scheme in Scheme::ALL.iter().filter(|scheme| scheme.is_partitioned()) {
+            // An extension may be missing, and no other part.
+            if !scheme.ais().all(|ai| ai == "254" || elements.value(ai).is_some()) {
+                continue;
+            }
+            match Self::in_scheme(scheme, elements, prefix_len, filter, None) {
                 Ok(identity) => return Ok(identity),
                 Err(error) => refusal = error,
             }
@@ -211,51 +161,89 @@ impl Identity {
         Err(refusal)
     }
 
-    /// Checks filter, reference and serial.
-    fn checked(
+    /// The identity that elements name, in the scheme that the caller wants. A '+' scheme takes further elements as
+    /// AIDC data; the others leave them out, and need to know how many digits the company prefix has. A '++' scheme
+    /// needs a `host`.
+    ///
+    /// # Errors
+    /// An element that the scheme needs is missing or doesn't fit, or the EPC would be longer than 496 bits.
+    pub fn in_scheme(
         scheme: Scheme,
+        elements: &Elements<'_>,
+        prefix_len: u8,
         filter: u8,
-        prefix: CompanyPrefix,
-        reference: u64,
-        serial: &str,
+        host: Option<&str>,
     ) -> Result<Self, EpcError> {
+        let Layout::Coded { dated, host: hosted } = scheme.row().layout else {
+            let body = uri::body(scheme, elements, prefix_len)?;
+            return Self::of_body(scheme, filter.into(), &body, 0);
+        };
         if filter > 7 {
             return Err(Reason::Range { field: "filter", found: filter.into(), max: 7 }.at(FILTER_AT));
         }
-        let at = PREFIX_AT + prefix.bits();
-        check_reference(scheme, prefix, reference).map_err(|reason| reason.at(at))?;
-        let serial_at = at + scheme.reference_bits(prefix.bits());
-        let serial =
-            Serial::parse(scheme, prefix, serial.bytes()).map_err(|EpcError { reason, .. }| reason.at(serial_at))?;
-        Ok(Self { scheme, filter, prefix, reference, serial })
+        let date = elements.iter().find_map(|element| {
+            let kind = DATES.iter().position(|ai| dated && *ai == element.ai.as_str())?;
+            Some((kind, element))
+        });
+        let is_more = |element: &crate::element::Element<'_>| {
+            !scheme.ais().any(|ai| ai == element.ai.as_str()) && date.is_none_or(|(_, date)| date.ai != element.ai)
+        };
+        let mut writer = Writer::new();
+        writer.put(8, scheme.row().header.into());
+        writer.put(1, u64::from(elements.iter().any(|element| is_more(&element))));
+        writer.put(3, filter.into());
+        if dated {
+            let (kind, date) =
+                date.ok_or(Reason::Expected("a date: AI 11, 13, 15, 16, 17, 7006 or 7007").at(VALUES_AT))?;
+            writer.put(4, kind as u64);
+            let mut digits = [0; VALUE_MAX];
+            let value = fill(date.value, &mut digits);
+            if !writer.code(coded::Coding::Date, value).map_err(|reason| reason.at(VALUES_AT))?.is_empty() {
+                return Err(Reason::Expected("one date").at(VALUES_AT));
+            }
+        }
+        for ai in scheme.ais() {
+            let mut octets = [0; VALUE_MAX];
+            let value = match elements.value(ai) {
+                Some(value) => fill(value, &mut octets),
+                None if ai == "254" => b"0",
+                None => return Err(Reason::Missing(ai).at(writer.at())),
+            };
+            put_value(&mut writer, ai, value)?;
+        }
+        if hosted {
+            let at = writer.at();
+            let host = host.ok_or(Reason::Expected("a host name").at(at))?;
+            writer.host(host).map_err(|reason| reason.at(at))?;
+        }
+        for element in elements.iter().filter(is_more) {
+            let (ai, mut octets) = (element.ai, [0; VALUE_MAX]);
+            ai.as_str().bytes().for_each(|digit| writer.put(4, u64::from(digit & 15)));
+            put_value(&mut writer, ai.as_str(), fill(element.value, &mut octets))?;
+        }
+        Self::written(scheme, writer.at(), &writer)
+    }
+
+    /// The identity of the parts of a URI behind the filter, which begin at octet `at`.
+    fn of_body(scheme: Scheme, filter: u64, body: &str, at: usize) -> Result<Self, EpcError> {
+        let mut writer = Writer::new();
+        if let Some(max) = scheme.filter_max()
+            && filter > max
+        {
+            return Err(Reason::Range { field: "filter", found: filter, max }.at(0));
+        }
+        field::write(scheme, filter, body, at, &mut writer)?;
+        Self::written(scheme, writer.at(), &writer)
     }
 
     /// The bits, padded with zeros to whole words of 16 bits.
-    pub fn encode(&self) -> Epc {
-        const OCTETS_MAX: usize = 26;
-        let mut octets = [0; OCTETS_MAX];
-        let row = self.scheme.row();
-        put(&mut octets, 0, 8, row.header.into());
-        put(&mut octets, FILTER_AT, 3, self.filter.into());
-        put(&mut octets, PARTITION_AT, 3, self.prefix.partition() as u64);
-        put(&mut octets, PREFIX_AT, self.prefix.bits(), self.prefix.value);
-        let at = PREFIX_AT + self.prefix.bits();
-        let reference_bits = self.scheme.reference_bits(self.prefix.bits());
-        put(&mut octets, at, reference_bits, self.reference);
-        let at = at + reference_bits;
-        match (&self.serial, row.serial) {
-            (Serial::None, _) => {}
-            (Serial::Number(number), _) => put(&mut octets, at, row.bits - at, *number),
-            (Serial::Text(text), SerialKind::Digits(_)) => {
-                let number = characters(text).fold(1, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-                put(&mut octets, at, row.bits - at, number);
-            }
-            (Serial::Text(text), _) => {
-                characters(text).enumerate().for_each(|(index, c)| put(&mut octets, at + 7 * index, 7, c.into()));
-            }
-        }
-        // Whole words of the longest scheme are 26 octets, and an EPC holds 62.
-        Epc::new(&octets[..row.bits.div_ceil(16) * 2]).expect("26 octets fit")
+    pub const fn encode(&self) -> Epc {
+        self.epc
+    }
+
+    /// How many bits, without the padding.
+    pub const fn bits(&self) -> usize {
+        self.bits as usize
     }
 
     /// How the EPC is coded.
@@ -263,60 +251,163 @@ impl Identity {
         self.scheme
     }
 
-    /// The filter value, 0 to 7: what kind of package bears the tag, by a table of each scheme (TDS §10).
-    pub const fn filter(&self) -> u8 {
-        self.filter
+    /// The filter value, 0 to 7 (aerospace 63, defence 15): what kind of package bears the tag, by a table of each
+    /// scheme (TDS §10). `None` for the general identifier.
+    pub fn filter(&self) -> Option<u8> {
+        let max = self.scheme.filter_max()?;
+        let at = if self.scheme.fields().is_some() { FILTER_AT } else { FILTER_AT + 1 };
+        Some(Bits::new(self.epc.octets()).field(at, (max + 1).ilog2() as usize) as u8)
     }
 
-    /// Who gave the key.
-    pub const fn company_prefix(&self) -> CompanyPrefix {
-        self.prefix
+    /// Who gave the key; `None` if the scheme doesn't say where the company prefix ends.
+    pub fn company_prefix(&self) -> Option<CompanyPrefix> {
+        let mut walk = self.walk();
+        walk.find(|part| matches!(part, Ok((Field::Prefix, _))))?.ok()?;
+        walk.prefix()
     }
 
-    /// The key with its check digit as a number: GTIN-14, SSCC, GLN, …; `None` for the GIAI schemes, whose key is text.
-    pub fn key(&self) -> Option<u64> {
-        let row = self.scheme.row();
-        if row.key_digits == 0 {
-            return None;
+    /// Whether the key was given by the company with this prefix, as far as the digits tell.
+    pub fn is_of_company(&self, prefix: &str) -> bool {
+        if self.scheme.is_partitioned() {
+            let mut own = Code::new();
+            return self.company_prefix().is_some_and(|p| write!(own, "{p}").is_ok() && own.starts_with(prefix));
         }
-        let digits = self.scheme.reference_digits(self.prefix.len) - u8::from(row.leading);
-        let rest = power_of_ten(digits);
-        let (first, reference) =
-            if row.leading { (self.reference / rest, self.reference % rest) } else { (0, self.reference) };
-        let body = first * power_of_ten(row.key_digits - 1) + self.prefix.value * rest + reference;
-        Some(body * 10 + u64::from(check_digit(body)))
+        // Before the prefix stands an indicator, an extension digit, or a GRAI's zero.
+        let (mut skip, mut wanted) = (0, prefix.bytes());
+        let Some((ai, value)) = self.ais().next() else { return prefix.is_empty() };
+        if matches!(ai.as_str(), "00" | "01" | "8003" | "8006") {
+            skip = 1;
+        }
+        let mut fits = true;
+        value.each(&mut |c| match skip {
+            0 => fits &= wanted.next().is_none_or(|digit| digit == c),
+            _ => skip -= 1,
+        });
+        fits && wanted.next().is_none()
+    }
+
+    fn walk(&self) -> Walk<'_> {
+        Walk::new(self.scheme, self.epc.octets())
+    }
+
+    /// The key with its check digit as a number: GTIN-14, SSCC, GLN, …; `None` for keys of text and outside GS1.
+    pub fn key(&self) -> Option<u64> {
+        let &(ai, template) = self.scheme.row().keys.first()?;
+        if template.is_empty() {
+            let digits = key_digits(ai)?;
+            let (mut sum, mut count) = (0u64, 0);
+            self.ais().next()?.1.each(&mut |c| {
+                if count < digits {
+                    sum = sum * 10 + u64::from(c & 15);
+                }
+                count += 1;
+            });
+            return Some(sum);
+        }
+        let (body, _) = template.split_once('x')?;
+        let (mut parts, mut sum) = ([(0, 0); 2], 0);
+        let walk = self.walk().map_while(Result::ok).filter(|(field, _)| !matches!(field, Field::Filter(_)));
+        for (place, (_, part)) in parts.iter_mut().zip(walk) {
+            *place = part.number();
+        }
+        for letter in body.bytes() {
+            let (value, digits) = text::digits(letter, &parts);
+            sum = sum * power_of_ten(digits) + value;
+        }
+        Some(sum * 10 + u64::from(check_digit(sum)))
     }
 
     /// The GTIN-14 of a trade item's tag, else `None`.
     pub fn gtin(&self) -> Option<u64> {
-        (self.scheme.row().ai == "01").then(|| self.key()).flatten()
+        (self.scheme.ais().next() == Some("01")).then(|| self.key()).flatten()
     }
 
     /// The SSCC of a handling unit's tag, else `None`.
     pub fn sscc(&self) -> Option<u64> {
-        (self.scheme.row().ai == "00").then(|| self.key()).flatten()
+        (self.scheme.ais().next() == Some("00")).then(|| self.key()).flatten()
     }
 
     /// The GLN and extension of a location's tag, else `None`. No extension is the text `0`.
     pub fn location(&self) -> Option<(u64, Code)> {
-        if self.scheme.row().ai == "414" { self.key().zip(self.serial()) } else { None }
+        if self.scheme.ais().next() == Some("414") { self.key().zip(self.serial()) } else { None }
     }
 
     /// The serial as text: a serial number, a location's extension, an individual asset's reference.
     pub fn serial(&self) -> Option<Code> {
         let mut code = Code::new();
-        match self.serial {
-            Serial::None => return None,
-            Serial::Number(number) => write!(code, "{number}").ok()?,
-            Serial::Text(text) => characters(&text).try_for_each(|c| code.push(c.into()).ok())?,
+        if self.scheme.fields().is_some() {
+            let (field, part) = self.walk().map_while(Result::ok).last()?;
+            if matches!(field, Field::Reference(..)) {
+                return None;
+            }
+            part.write(&Bits::new(self.epc.octets()), &mut code).ok()?;
+            return Some(code);
         }
-        Some(code)
+        let mut ais = self.ais();
+        let (key, own) = ais.next()?;
+        if self.scheme.ais().count() > 1 {
+            write!(code, "{}", ais.next()?.1).ok()?;
+            return Some(code);
+        }
+        let mut skip = key_digits(key.as_str()).unwrap_or(0);
+        own.each(&mut |c| match skip {
+            0 => drop(code.push(c.into())),
+            _ => skip -= 1,
+        });
+        (!code.is_empty()).then_some(code)
     }
 
     /// The serial of a scheme that codes it as a number, else `None`.
-    pub const fn serial_number(&self) -> Option<u64> {
-        if let Serial::Number(number) = self.serial { Some(number) } else { None }
+    pub fn serial_number(&self) -> Option<u64> {
+        match self.walk().map_while(Result::ok).last()? {
+            (Field::Tail | Field::Number(..), Part::Number { value, .. }) => Some(value),
+            _ => None,
+        }
     }
+}
+
+impl Scheme {
+    /// The greatest filter value; `None` if the scheme has none.
+    pub fn filter_max(self) -> Option<u64> {
+        match self.fields() {
+            None => Some(7),
+            Some((_, [Field::Filter(bits), ..])) => Some((1 << bits) - 1),
+            Some(_) => None,
+        }
+    }
+}
+
+/// Digits of the key at the front of a value, with its check digit; `None` if it is text.
+fn key_digits(ai: &str) -> Option<usize> {
+    let mut digits = 0;
+    for component in crate::element::format::components(table::exactly(ai)?.format) {
+        digits += component.max;
+        if component.checks.contains("csum") {
+            return Some(digits);
+        }
+    }
+    None
+}
+
+/// The octets of a value.
+fn fill<'a>(value: Value<'_>, octets: &'a mut [u8; VALUE_MAX]) -> &'a [u8] {
+    let mut len = 0;
+    for (place, octet) in octets.iter_mut().zip(value.octets()) {
+        *place = octet;
+        len += 1;
+    }
+    &octets[..len]
+}
+
+/// Writes the value of an AI as table F wants it.
+fn put_value(writer: &mut Writer, ai: &str, value: &[u8]) -> Result<(), EpcError> {
+    let at = writer.at();
+    let row = table::exactly(ai).ok_or(Reason::Missing("a known application identifier").at(at))?;
+    let mut rest = value;
+    for coding in codings(ai, row.format).into_iter().flatten() {
+        rest = writer.code(coding, rest).map_err(|reason| reason.at(at))?;
+    }
+    if rest.is_empty() { Ok(()) } else { Err(Reason::Expected("fewer characters").at(at)) }
 }
 
 /// The GTIN-14 that a tag's trade item has; `None` if the tag is no valid SGTIN.
@@ -328,12 +419,9 @@ pub fn gtin(epc: &Epc) -> Option<u64> {
 ///
 /// # Errors
 /// A GTIN with a wrong check digit or over 14 digits, a company prefix of other than 6 to 12 digits, a serial of 2³⁸ or
-/// more, a filter above 7; the position is the bit where the field begins.
+/// more, a filter above 7; the position is an octet of the URI to be.
 pub fn sgtin96(gtin: u64, prefix_len: u8, serial: u64, filter: u8) -> Result<Epc, EpcError> {
-    let mut text = Code::new();
-    // A u64 has at most 20 digits and a code holds 32.
-    write!(text, "{serial}").expect("fits");
-    Identity::from_key(Scheme::Sgtin96, gtin, prefix_len, &text, filter).map(|identity| identity.encode())
+    of_key(Scheme::Sgtin96, gtin, 13, prefix_len, Some(serial), filter)
 }
 
 /// The tag of a handling unit.
@@ -341,106 +429,43 @@ pub fn sgtin96(gtin: u64, prefix_len: u8, serial: u64, filter: u8) -> Result<Epc
 /// # Errors
 /// As for [`sgtin96`], with the 18 digits of an SSCC.
 pub fn sscc96(sscc: u64, prefix_len: u8, filter: u8) -> Result<Epc, EpcError> {
-    Identity::from_key(Scheme::Sscc96, sscc, prefix_len, "", filter).map(|identity| identity.encode())
+    of_key(Scheme::Sscc96, sscc, 17, prefix_len, None, filter)
 }
 
-fn check_reference(scheme: Scheme, prefix: CompanyPrefix, reference: u64) -> Result<(), Reason> {
-    let digits = scheme.reference_digits(prefix.len);
-    if reference < power_of_ten(digits) {
-        return Ok(());
+/// The tag of a key of `digits` digits before its check digit, the first of which stands before the company prefix.
+fn of_key(
+    scheme: Scheme,
+    key: u64,
+    digits: u8,
+    prefix_len: u8,
+    serial: Option<u64>,
+    filter: u8,
+) -> Result<Epc, EpcError> {
+    if key >= power_of_ten(digits + 1) {
+        return Err(Reason::Digits { field: "key", found: key, digits: digits + 1 }.at(0));
     }
-    Err(Reason::Digits { field: "reference", found: reference, digits })
-}
-
-/// The characters of a serial before its zeros.
-fn characters(text: &[u8; SERIAL_MAX]) -> impl Iterator<Item = u8> {
-    text.iter().copied().take_while(|&c| c != 0)
-}
-
-impl Serial {
-    /// Decodes the serial from bit `at` on, and makes sure that only zeros follow.
-    fn decode(scheme: Scheme, prefix: CompanyPrefix, octets: &[u8], word: &Word, at: usize) -> Result<Self, EpcError> {
-        let bits = scheme.bits();
-        let (serial, end) = match scheme.row().serial {
-            SerialKind::None => (Self::None, at),
-            SerialKind::Number => (Self::Number(word.field(at, bits - at)), bits),
-            SerialKind::Digits(max) => {
-                let mut number = word.field(at, bits - at);
-                // The leading 1 is not a digit of the serial.
-                let len = number.checked_ilog10().unwrap_or(0) as usize;
-                if len == 0 || len > max || number / power_of_ten(len as u8) != 1 {
-                    return Err(Reason::Expected("a 1 and the 1 to 12 digits of the serial").at(at));
-                }
-                let mut text = [0; SERIAL_MAX];
-                for digit in text[..len].iter_mut().rev() {
-                    *digit = b'0' + (number % 10) as u8;
-                    number /= 10;
-                }
-                (Self::Text(text), bits)
-            }
-            SerialKind::Text(max) => {
-                let max = scheme.serial_max(max, prefix.len);
-                let mut text = [0; SERIAL_MAX];
-                let mut len = 0;
-                for c in &mut text[..max] {
-                    *c = seven(octets, at + 7 * len);
-                    match *c {
-                        0 => break,
-                        other if !is_text(other) => return Err(Reason::Character(other).at(at + 7 * len)),
-                        _ => len += 1,
-                    }
-                }
-                if len == 0 {
-                    return Err(Reason::Length { field: "serial", found: 0, min: 1, max }.at(at));
-                }
-                (Self::Text(text), at + 7 * len)
-            }
-        };
-        match first_set(octets, end) {
-            Some(set) => Err(Reason::NotZero.at(set)),
-            None => Ok(serial),
-        }
+    let (body, found) = (key / 10, (key % 10) as u8);
+    if found != check_digit(body) {
+        return Err(Reason::CheckDigit { found, wanted: check_digit(body) }.at(0));
     }
-
-    /// Reads the serial from its characters; a position in the error is that of the character.
-    fn parse(scheme: Scheme, prefix: CompanyPrefix, serial: impl Iterator<Item = u8>) -> Result<Self, EpcError> {
-        let (min, max, allowed): (_, _, fn(u8) -> bool) = match scheme.row().serial {
-            SerialKind::None => (0, 0, is_text),
-            // 2⁶² has 19 digits.
-            SerialKind::Number => (1, 19, |c| c.is_ascii_digit()),
-            SerialKind::Digits(max) => (1, max, |c| c.is_ascii_digit()),
-            SerialKind::Text(max) => (1, scheme.serial_max(max, prefix.len), is_text),
-        };
-        let (mut text, mut found) = ([0; SERIAL_MAX], 0);
-        for c in serial {
-            if !allowed(c) {
-                return Err(Reason::Character(c).at(found));
-            }
-            if let Some(place) = text[..max].get_mut(found) {
-                *place = c;
-            }
-            found += 1;
-        }
-        if !(min..=max).contains(&found) {
-            return Err(Reason::Length { field: "serial", found, min, max }.at(0));
-        }
-        match scheme.row().serial {
-            SerialKind::None => Ok(Self::None),
-            SerialKind::Digits(_) | SerialKind::Text(_) => Ok(Self::Text(text)),
-            SerialKind::Number => {
-                if found > 1 && text[0] == b'0' {
-                    return Err(Reason::LeadingZero.at(0));
-                }
-                let number = number(&text[..found]).unwrap_or(u64::MAX);
-                let at = PREFIX_AT + prefix.bits() + scheme.reference_bits(prefix.bits());
-                let max = (1 << (scheme.bits() - at)) - 1;
-                if number > max {
-                    return Err(Reason::Range { field: "serial", found: number, max }.at(0));
-                }
-                Ok(Self::Number(number))
-            }
-        }
+    if !matches!(prefix_len, 6..=12) {
+        return Err(Reason::PrefixLength(prefix_len.into()).at(0));
     }
+    let (first, body) = (body / power_of_ten(digits - 1), body % power_of_ten(digits - 1));
+    let rest_len = digits - 1 - prefix_len;
+    let rest = power_of_ten(rest_len);
+    let mut text = uri::Body::new();
+    let (prefix, rest) = (body / rest, body % rest);
+    // At most 18 digits of key, 20 of serial, and stops.
+    let widths = (usize::from(prefix_len), usize::from(rest_len));
+    write!(text, "{prefix:0a$}.{first}", a = widths.0).expect("fits");
+    if rest_len > 0 {
+        write!(text, "{rest:0b$}", b = widths.1).expect("fits");
+    }
+    if let Some(serial) = serial {
+        write!(text, ".{serial}").expect("fits");
+    }
+    Identity::of_body(scheme, filter.into(), &text, 0).map(|identity| identity.epc)
 }
 
 #[cfg(test)]

@@ -5,15 +5,16 @@ use super::{Element, ElementError, Reason, VALUE_MAX, iso};
 use crate::digits::{check_digit, is_text, number, percent_escape};
 
 /// One component of a format: `[X..17]`.
-struct Component<'a> {
-    kind: u8,
-    min: usize,
-    max: usize,
-    optional: bool,
-    checks: &'a str,
+pub(crate) struct Component<'a> {
+    pub(crate) kind: u8,
+    pub(crate) min: usize,
+    pub(crate) max: usize,
+    pub(crate) optional: bool,
+    pub(crate) checks: &'a str,
 }
 
-fn components(format: &str) -> impl Iterator<Item = Component<'_>> {
+/// The components of a format in their order.
+pub(crate) fn components(format: &str) -> impl Iterator<Item = Component<'_>> {
     format.split(' ').map(|component| {
         let optional = component.starts_with('[');
         let (shape, checks) = component.split_once(',').unwrap_or((component, ""));
@@ -42,22 +43,32 @@ pub(super) fn check(row: &Row, element: &Element<'_>) -> Result<(), ElementError
         }
         found += 1;
     }
-    let error = |offset, reason| ElementError { position: element.position + offset, ..element.error(reason) };
-    let (min, max) = lengths(row.format);
+    let error = |(offset, reason)| ElementError { position: element.position + offset, ..element.error(reason) };
+    if found > VALUE_MAX {
+        let max = lengths(row.format).1;
+        return Err(error((max, Reason::Long { found, max })));
+    }
+    check_value(row.format, &buffer[..found]).map_err(error)
+}
+
+/// Checks that a value has the format; else says where it goes wrong.
+pub(crate) fn check_value(format: &str, buffer: &[u8]) -> Result<(), Fault> {
+    let found = buffer.len();
+    let (min, max) = lengths(format);
     if found < min {
-        return Err(error(found, Reason::Short { found, min }));
+        return Err((found, Reason::Short { found, min }));
     }
     if found > max {
-        return Err(error(max, Reason::Long { found, max }));
+        return Err((max, Reason::Long { found, max }));
     }
     let mut at = 0;
-    for component in components(row.format) {
+    for component in components(format) {
         let rest = &buffer[at..found];
         if rest.is_empty() && component.optional {
             break;
         }
         if rest.len() < component.min {
-            return Err(error(at, Reason::Short { found, min: at + component.min }));
+            return Err((at, Reason::Short { found, min: at + component.min }));
         }
         let value = &rest[..component.max.min(rest.len())];
         let (allowed, fits): (_, fn(u8) -> bool) = match component.kind {
@@ -69,7 +80,7 @@ pub(super) fn check(row: &Row, element: &Element<'_>) -> Result<(), ElementError
             _ => ("letters, digits, -, _ and = at the end", |c| c.is_ascii_alphanumeric() || b"-_=".contains(&c)),
         };
         if let Some(index) = value.iter().position(|&c| !fits(c)) {
-            return Err(error(at + index, Reason::Character { found: value[index], allowed }));
+            return Err((at + index, Reason::Character { found: value[index], allowed }));
         }
         if component.kind == b'Z' {
             // As GS1's syntax engine has it: at most two, at the end, and filling up to threes.
@@ -77,24 +88,24 @@ pub(super) fn check(row: &Row, element: &Element<'_>) -> Result<(), ElementError
             let padded = value.len() - data;
             if value[data..].iter().any(|&c| c != b'=') || padded > 0 && (padded > 2 || !value.len().is_multiple_of(3))
             {
-                return Err(error(
+                return Err((
                     at + data,
                     Reason::Content { allowed: "one or two = at the end, to a multiple of 3 characters" },
                 ));
             }
         }
         for name in component.checks.trim_end_matches(']').split(',').filter(|name| !name.is_empty()) {
-            content(name, value).map_err(|(offset, reason)| error(at + offset, reason))?;
+            content(name, value).map_err(|(offset, reason)| (at + offset, reason))?;
         }
         at += value.len();
     }
     if at < found {
-        return Err(error(at, Reason::Long { found, max: at }));
+        return Err((at, Reason::Long { found, max: at }));
     }
     Ok(())
 }
 
-type Fault = (usize, Reason);
+pub(crate) type Fault = (usize, Reason);
 
 /// Checks the content of a component whose characters are right.
 fn content(name: &str, value: &[u8]) -> Result<(), Fault> {

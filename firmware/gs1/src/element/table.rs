@@ -8,39 +8,39 @@ use super::format;
 
 /// One AI, or several that differ in their number alone.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(crate) struct Row {
     first: &'static str,
     last: &'static str,
     /// `*`: of predefined length, no FNC1 follows. `?`: may stand in a Digital Link's query.
     flags: &'static str,
-    pub(super) format: &'static str,
+    pub(crate) format: &'static str,
     /// AIs of which one must be beside it; `+` joins those needed together, `n` is any digit.
-    pub(super) requires: &'static str,
+    pub(crate) requires: &'static str,
     /// AIs that must not be beside it.
-    pub(super) excludes: &'static str,
+    pub(crate) excludes: &'static str,
     /// For a Digital Link's key: the qualifiers that may follow, in this order; `|` separates alternatives.
-    pub(super) qualifiers: Option<&'static str>,
+    pub(crate) qualifiers: Option<&'static str>,
 }
 
 impl Row {
     /// The length of a value after which no FNC1 is needed.
-    pub(super) fn fixed_len(&self) -> Option<usize> {
+    pub(crate) fn fixed_len(&self) -> Option<usize> {
         self.flags.contains('*').then(|| format::lengths(self.format).1)
     }
 
     /// Whether a Digital Link may have it in its query.
-    pub(super) fn is_attribute(&self) -> bool {
+    pub(crate) fn is_attribute(&self) -> bool {
         self.flags.contains('?')
     }
 }
 
 /// The row of the AI `ai`.
-pub(super) fn exactly(ai: &str) -> Option<&'static Row> {
+pub(crate) fn exactly(ai: &str) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.first.len() == ai.len() && (row.first..=row.last).contains(&ai))
 }
 
 /// The AI that `text` begins with: no AI begins with another one.
-pub(super) fn at_front(text: &str) -> Option<(&str, &'static Row)> {
+pub(crate) fn at_front(text: &str) -> Option<(&str, &'static Row)> {
     (2..=4).filter_map(|len| text.get(..len)).find_map(|ai| Some((ai, exactly(ai)?)))
 }
 

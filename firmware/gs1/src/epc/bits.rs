@@ -1,43 +1,87 @@
 //! Fields of bits in octets, first bit first.
 
-/// The first 128 bits of an EPC: all that is not text.
-pub(super) struct Word(u128);
+use stowage_base::epc::LEN_MAX;
 
-impl Word {
-    /// The first 128 bits of `octets`.
-    pub(super) fn new(octets: &[u8]) -> Self {
-        let mut word = [0; 16];
-        let len = octets.len().min(16);
-        word[..len].copy_from_slice(&octets[..len]);
-        Self(u128::from_be_bytes(word))
+/// Octets to read bits from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bits<'a> {
+    octets: &'a [u8],
+    /// The first 128 bits: all of most tags.
+    word: u128,
+}
+
+impl<'a> Bits<'a> {
+    pub(super) fn new(octets: &'a [u8]) -> Self {
+        Self { octets, word: load(octets, 0) }
     }
 
-    /// The field of `len` bits, 1 to 64, from bit `at`; `at + len` ≤ 128.
-    pub(super) const fn field(&self, at: usize, len: usize) -> u64 {
-        (self.0 << at >> (128 - len)) as u64
+    /// How many bits there are.
+    pub(super) const fn len(&self) -> usize {
+        self.octets.len() * 8
+    }
+
+    /// The field of `len` bits, 1 to 64, from bit `at`. Bits past the end are zero.
+    pub(super) fn field(&self, at: usize, len: usize) -> u64 {
+        if at + len <= 128 {
+            return (self.word << at >> (128 - len)) as u64;
+        }
+        (load(self.octets, at / 8) << (at % 8) >> (128 - len)) as u64
+    }
+
+    /// Where the first set bit at or after bit `at` is.
+    pub(super) fn first_set(&self, at: usize) -> Option<usize> {
+        let start = at / 8;
+        self.octets.get(start..)?.iter().enumerate().find_map(|(index, &octet)| {
+            let octet = if index == 0 { octet & 0xFF >> (at % 8) } else { octet };
+            (octet != 0).then(|| (start + index) * 8 + octet.leading_zeros() as usize)
+        })
     }
 }
 
-/// The 7 bits from bit `at`. Bits past the end of `octets` are zero.
-pub(super) fn seven(octets: &[u8], at: usize) -> u8 {
-    let octet = |index: usize| u16::from(octets.get(index).copied().unwrap_or(0));
-    let pair = octet(at / 8) << 8 | octet(at / 8 + 1);
-    (pair >> (9 - at % 8) & 0x7F) as u8
+/// 16 octets from octet `start`; those past the end are zero.
+fn load(octets: &[u8], start: usize) -> u128 {
+    let mut word = [0; 16];
+    let rest = octets.get(start..).unwrap_or_default();
+    let len = rest.len().min(16);
+    word[..len].copy_from_slice(&rest[..len]);
+    u128::from_be_bytes(word)
 }
 
-/// Where the first set bit at or after bit `at` is.
-pub(super) fn first_set(octets: &[u8], at: usize) -> Option<usize> {
-    let start = at / 8;
-    octets.get(start..)?.iter().enumerate().find_map(|(index, &octet)| {
-        let octet = if index == 0 { octet & 0xFF >> (at % 8) } else { octet };
-        (octet != 0).then(|| (start + index) * 8 + octet.leading_zeros() as usize)
-    })
+/// Writes fields one after another.
+pub(super) struct Writer {
+    octets: [u8; LEN_MAX],
+    /// Bits written; may be more than fit, then they are not kept.
+    at: usize,
 }
 
-/// Writes the low `len` bits of `value` from bit `at`, into zeros.
-pub(super) fn put(octets: &mut [u8], at: usize, len: usize, value: u64) {
-    for index in 0..len {
-        octets[(at + index) / 8] |= ((value >> (len - 1 - index) & 1) as u8) << (7 - (at + index) % 8);
+impl Writer {
+    pub(super) const fn new() -> Self {
+        Self { octets: [0; LEN_MAX], at: 0 }
+    }
+
+    /// Where the next field begins.
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Writes the low `len` bits of `value`, 0 to 64.
+    pub(super) fn put(&mut self, len: usize, value: u64) {
+        for index in 0..len {
+            if let Some(octet) = self.octets.get_mut((self.at + index) / 8) {
+                *octet |= ((value >> (len - 1 - index) & 1) as u8) << (7 - (self.at + index) % 8);
+            }
+        }
+        self.at += len;
+    }
+
+    /// Leaves zeros up to bit `at`.
+    pub(super) const fn skip_to(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    /// The octets, filled up to whole words of 16 bits; `None` if they are more than an EPC holds.
+    pub(super) fn words(&self) -> Option<&[u8]> {
+        self.octets.get(..self.at.div_ceil(16) * 2)
     }
 }
 
@@ -48,20 +92,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_put_is_read(at in 0usize..64, len in 1usize..=64, value: u64) {
+        fn what_is_put_is_read(at in 0usize..400, len in 1usize..=64, value: u64) {
             let value = value >> (64 - len);
-            let mut octets = [0; 17];
-            put(&mut octets, at, len, value);
-            prop_assert_eq!(Word::new(&octets).field(at, len), value);
-            prop_assert_eq!(first_set(&octets, 0), (value != 0).then(|| at + len - (64 - value.leading_zeros() as usize)));
-            prop_assert_eq!(first_set(&octets, at + len), None);
+            let mut writer = Writer::new();
+            writer.skip_to(at);
+            writer.put(len, value);
+            let octets = writer.words().expect("fits");
+            let bits = Bits::new(octets);
+            prop_assert_eq!(bits.field(at, len), value);
+            prop_assert_eq!(bits.first_set(0), (value != 0).then(|| at + len - (64 - value.leading_zeros() as usize)));
+            prop_assert_eq!(bits.first_set(at + len), None);
         }
+    }
 
-        #[test]
-        fn seven_bits_anywhere(at in 0usize..100, value in 0u8..128) {
-            let mut octets = [0; 14];
-            put(&mut octets, at, 7, value.into());
-            prop_assert_eq!(seven(&octets, at), value);
-        }
+    #[test]
+    fn what_does_not_fit_is_told() {
+        let mut writer = Writer::new();
+        writer.skip_to(LEN_MAX * 8 - 1);
+        writer.put(1, 1);
+        assert!(writer.words().is_some());
+        writer.put(1, 1);
+        assert!(writer.words().is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! Why an EPC or one of its texts is refused.
 
+use crate::element::{self, Ai};
 use core::fmt;
 
 /// What is wrong, and where.
@@ -68,6 +69,22 @@ pub enum Reason {
     LeadingZero,
     /// The text lacks what must come here.
     Expected(&'static str),
+    /// A code that means nothing here: an encoding indicator, a digit above 9, a kind of date.
+    Coding(u8),
+    /// The value of an application identifier breaks its format.
+    Value {
+        /// The application identifier.
+        ai: Ai,
+        /// What is wrong with its value.
+        reason: element::Reason,
+    },
+    /// The scheme needs this application identifier.
+    Missing(&'static str),
+    /// More bits than an EPC holds, which is 496.
+    TooLong {
+        /// Bits that it would have.
+        bits: usize,
+    },
     /// A URI names a scheme that is not known here.
     UnknownScheme,
     /// A key's check digit is wrong.
@@ -109,6 +126,10 @@ impl fmt::Display for Reason {
             Self::Character(octet) => write!(f, "octet {octet:02X} is not allowed here"),
             Self::LeadingZero => write!(f, "a number must not begin with a zero"),
             Self::Expected(what) => write!(f, "expected {what}"),
+            Self::Coding(code) => write!(f, "code {code} means nothing here"),
+            Self::Value { ai, reason } => write!(f, "({ai}): {reason}"),
+            Self::Missing(ai) => write!(f, "the scheme needs AI {ai}"),
+            Self::TooLong { bits } => write!(f, "{bits} bits, an EPC holds 496"),
             Self::UnknownScheme => write!(f, "scheme is not known"),
             Self::CheckDigit { found, wanted } => write!(f, "check digit {found}, must be {wanted}"),
         }

@@ -1,18 +1,33 @@
 //! Tag URIs `urn:epc:tag:sgtin-96:3.0614141.112345.400` and pure identity URIs `urn:epc:id:sgtin:0614141.112345.400`
 //! (TDS §6, §12).
 
-use super::{CompanyPrefix, EpcError, Identity, Reason, Scheme, Serial, SerialKind, characters};
-use crate::digits::{Escaped, number, percent_escape};
+use super::bits::Bits;
+use super::field::{Field, is_plain};
+use super::text::DigitalLink;
+use super::{EpcError, Identity, Reason, Scheme, fill};
+use crate::digits::{Escaped, check_digit, number};
+use crate::element::{Elements, VALUE_MAX};
 use core::fmt::{self, Write as _};
 
 const TAG: &str = "urn:epc:tag:";
 const PURE: &str = "urn:epc:id:";
 
-/// Prints the tag URI: everything the tag says.
+/// Prints the tag URI: everything the tag says. The '+' schemes have none; there it is the Digital Link URI.
 pub struct TagUri<'a>(pub &'a Identity);
 
-/// Prints the pure identity URI: the thing alone, whatever the tag's scheme and filter.
+/// Prints the pure identity URI: the thing alone, whatever the tag's scheme and filter. The '+' schemes have none; there
+/// it is the Digital Link URI.
 pub struct PureUri<'a>(pub &'a Identity);
+
+/// The parts of a URI behind the filter.
+pub(super) type Body = heapless::String<160>;
+
+impl Scheme {
+    /// Whether there are tag URIs and pure identity URIs of it.
+    pub const fn has_uri(self) -> bool {
+        !self.row().pure.is_empty()
+    }
+}
 
 impl Identity {
     /// Reads a tag URI.
@@ -22,69 +37,37 @@ impl Identity {
     pub fn parse_tag_uri(uri: &str) -> Result<Self, EpcError> {
         let rest = uri.strip_prefix(TAG).ok_or(Reason::Expected("urn:epc:tag:").at(0))?;
         let (name, body) = part(rest, ':', TAG.len())?;
-        let is_named = |scheme: &&Scheme| scheme.name() == name;
+        let is_named = |scheme: &&Scheme| scheme.has_uri() && scheme.name() == name;
         let &scheme = Scheme::ALL.iter().find(is_named).ok_or(Reason::UnknownScheme.at(TAG.len()))?;
         let at = TAG.len() + name.len() + 1;
-        let (filter, body) = part(body, '.', at)?;
-        let &[filter @ b'0'..=b'7'] = filter.as_bytes() else {
-            return Err(Reason::Expected("a filter value from 0 to 7").at(at));
-        };
-        Self::parse_body(scheme, filter - b'0', body, at + 2)
+        if scheme.filter_max().is_none() {
+            return Self::of_body(scheme, 0, body, at);
+        }
+        let (text, body) = part(body, '.', at)?;
+        let fits = !text.is_empty() && text.len() < 3 && (text == "0" || !text.starts_with('0'));
+        let filter = number(text.as_bytes()).filter(|_| fits);
+        let filter = filter.ok_or(Reason::Expected("a filter value").at(at))?;
+        Self::of_body(scheme, filter, body, at + text.len() + 1).map_err(|error| match error.reason {
+            Reason::Range { field: "filter", .. } => EpcError { position: at, ..error },
+            _ => error,
+        })
     }
 
     /// Reads a pure identity URI; its EPC gets `filter` and the shortest scheme that can hold it.
     ///
     /// # Errors
-    /// As for [`Identity::parse_tag_uri`], or `filter` is above 7.
+    /// As for [`Identity::parse_tag_uri`], or `filter` is too great for the scheme.
     pub fn parse_pure_uri(uri: &str, filter: u8) -> Result<Self, EpcError> {
-        if filter > 7 {
-            return Err(Reason::Range { field: "filter", found: filter.into(), max: 7 }.at(0));
-        }
         let rest = uri.strip_prefix(PURE).ok_or(Reason::Expected("urn:epc:id:").at(0))?;
         let (name, body) = part(rest, ':', PURE.len())?;
         let mut result = Err(Reason::UnknownScheme.at(PURE.len()));
-        for &scheme in Scheme::ALL.iter().filter(|scheme| scheme.row().pure == name) {
-            result = Self::parse_body(scheme, filter, body, PURE.len() + name.len() + 1);
+        for &scheme in Scheme::ALL.iter().filter(|scheme| scheme.has_uri() && scheme.row().pure == name) {
+            result = Self::of_body(scheme, filter.into(), body, PURE.len() + name.len() + 1);
             if result.is_ok() {
                 break;
             }
         }
         result
-    }
-
-    /// Reads `prefix.reference.serial`, or as much of it as the scheme has, at octet `at` of the URI.
-    fn parse_body(scheme: Scheme, filter: u8, body: &str, at: usize) -> Result<Self, EpcError> {
-        let row = scheme.row();
-        let (text, mut body) = part(body, '.', at)?;
-        let value = digits(text, at)?;
-        let len = u8::try_from(text.len()).unwrap_or(u8::MAX);
-        let prefix = CompanyPrefix::new(value, len).ok_or(Reason::PrefixLength(text.len()).at(at))?;
-        let mut at = at + text.len() + 1;
-        let mut reference = 0;
-        if row.key_digits > 0 {
-            let text = if row.serial == SerialKind::None {
-                core::mem::take(&mut body)
-            } else {
-                let (text, rest) = part(body, '.', at)?;
-                body = rest;
-                text
-            };
-            let wanted = usize::from(scheme.reference_digits(prefix.len));
-            if text.len() != wanted {
-                return Err(Reason::Length { field: "reference", found: text.len(), min: wanted, max: wanted }.at(at));
-            }
-            reference = if text.is_empty() { 0 } else { digits(text, at)? };
-            at += text.len() + 1;
-        }
-        let serial = Serial::parse(scheme, prefix, Unescaped(body.as_bytes())).map_err(|error| {
-            let mut before = Unescaped(body.as_bytes());
-            before.by_ref().take(error.position).for_each(drop);
-            error.reason.at(at + body.len() - before.0.len())
-        })?;
-        if let Some(index) = misplaced(body.as_bytes()) {
-            return Err(Reason::Character(body.as_bytes()[index]).at(at + index));
-        }
-        Ok(Self { scheme, filter, prefix, reference, serial })
     }
 }
 
@@ -95,75 +78,117 @@ fn part(text: &str, separator: char, at: usize) -> Result<(&str, &str), EpcError
     })
 }
 
-/// The number that the digits of `text` spell, which stands at octet `at`.
-pub(super) fn digits(text: &str, at: usize) -> Result<u64, EpcError> {
-    if let Some((index, octet)) = text.bytes().enumerate().find(|(_, octet)| !octet.is_ascii_digit()) {
-        return Err(Reason::Character(octet).at(at + index));
+/// The parts of the URI that the elements name, with a company prefix of `prefix_len` digits.
+pub(super) fn body(scheme: Scheme, elements: &Elements<'_>, prefix_len: u8) -> Result<Body, EpcError> {
+    if !matches!(prefix_len, 6..=12) {
+        return Err(Reason::PrefixLength(prefix_len.into()).at(0));
     }
-    number(text.as_bytes()).ok_or(Reason::Length { field: "number", found: text.len(), min: 1, max: 19 }.at(at))
-}
-
-/// Where a character stands that had to be escaped and isn't.
-fn misplaced(component: &[u8]) -> Option<usize> {
-    let is_escape = |index: usize| percent_escape(&component[index..]).is_some();
-    component.iter().enumerate().find(|&(index, &octet)| !is_plain(octet) && !is_escape(index)).map(|(index, _)| index)
-}
-
-/// The characters of a URI's component, escapes resolved.
-struct Unescaped<'a>(&'a [u8]);
-
-impl Iterator for Unescaped<'_> {
-    type Item = u8;
-
-    fn next(&mut self) -> Option<u8> {
-        let (&first, rest) = self.0.split_first()?;
-        if let Some(octet) = percent_escape(self.0) {
-            self.0 = &rest[2..];
-            return Some(octet);
+    let (_, fields) = scheme.fields().unwrap_or_default();
+    // How many characters a letter of a template takes; `None` is all that are left.
+    let takes = |letter: u8, index: usize| {
+        let digits = match fields.get(index + 1) {
+            Some(Field::Prefix) => Some(prefix_len),
+            Some(Field::Reference(_, digits)) => Some(digits - prefix_len),
+            Some(Field::Fixed(_, digits)) => Some(*digits),
+            _ => None,
+        };
+        match letter {
+            b'f' | b'x' | b'z' => Some(1),
+            b'r' => digits.map(|digits| usize::from(digits) - 1),
+            _ => digits.map(usize::from),
         }
-        self.0 = rest;
-        Some(first)
+    };
+    let mut body = Body::new();
+    let mut parts = [const { Body::new() }; 5];
+    for &(ai, template) in scheme.row().keys {
+        let mut octets = [0; VALUE_MAX];
+        let value = match elements.value(ai) {
+            Some(value) => fill(value, &mut octets),
+            None if ai == "254" => b"0",
+            None => return Err(Reason::Missing(ai).at(0)),
+        };
+        let mut rest = value;
+        for letter in template.bytes() {
+            let index = match letter {
+                b'p' => 0,
+                b'b' => 2,
+                b'd' => 3,
+                b'e' => 4,
+                _ => 1,
+            };
+            let len = takes(letter, index).unwrap_or(rest.len());
+            let short =
+                Reason::Length { field: "value", found: value.len(), min: value.len() - rest.len() + len, max: 90 };
+            let (own, after) = rest.split_at_checked(len).ok_or(short.at(0))?;
+            match letter {
+                b'z' => {}
+                b'x' => {
+                    let key = number(&value[..value.len() - rest.len()]).unwrap_or_default();
+                    let (found, wanted) = (own[0].wrapping_sub(b'0'), check_digit(key));
+                    if found != wanted {
+                        return Err(Reason::CheckDigit { found, wanted }.at(0));
+                    }
+                }
+                // 160 characters are more than any value has escaped: text has at most 30.
+                _ => own.iter().try_for_each(|&c| escape(&mut parts[index], c)).map_err(|_| short.at(0))?,
+            }
+            rest = after;
+        }
+        if !rest.is_empty() {
+            let (found, max) = (value.len(), value.len() - rest.len());
+            return Err(Reason::Length { field: "value", found, min: max, max }.at(0));
+        }
     }
+    for (index, part) in parts.iter().take(fields.len() - 1).enumerate() {
+        let too_long = Reason::TooLong { bits: 0 }.at(0);
+        if index > 0 {
+            body.push('.').map_err(|_| too_long)?;
+        }
+        body.push_str(part).map_err(|_| too_long)?;
+    }
+    Ok(body)
 }
 
-/// Whether a character of a serial stands for itself in a URI (TDS annex A).
-fn is_plain(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!'()*+,-.:;=_".contains(&octet)
+fn escape(to: &mut Body, c: u8) -> fmt::Result {
+    if is_plain(c) { to.write_char(c.into()) } else { write!(to, "%{c:02X}") }
 }
 
 impl Identity {
-    /// Writes `prefix.reference.serial`.
-    fn write_body(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.prefix)?;
-        if self.scheme.row().key_digits > 0 {
-            f.write_char('.')?;
-            let digits = usize::from(self.scheme.reference_digits(self.prefix.len));
-            if digits > 0 {
-                write!(f, "{:0digits$}", self.reference)?;
+    /// Writes the parts; the filter if `all`.
+    fn write_parts(&self, f: &mut fmt::Formatter<'_>, all: bool) -> fmt::Result {
+        let bits = Bits::new(self.epc.octets());
+        let mut first = true;
+        for (field, part) in self.walk().map_while(Result::ok) {
+            if matches!(field, Field::Filter(_)) && !all {
+                continue;
             }
-        }
-        match &self.serial {
-            Serial::None => Ok(()),
-            Serial::Number(number) => write!(f, ".{number}"),
-            Serial::Text(text) => {
+            if !core::mem::take(&mut first) {
                 f.write_char('.')?;
-                let mut escaped = Escaped { to: f, plain: is_plain };
-                characters(text).try_for_each(|c| escaped.write_char(c.into()))
             }
+            part.write(&bits, &mut Escaped { to: f, plain: is_plain })?;
         }
+        Ok(())
     }
 }
 
 impl fmt::Display for TagUri<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{TAG}{}:{}.", self.0.scheme.name(), self.0.filter)?;
-        self.0.write_body(f)
+        let Self(identity) = self;
+        if !identity.scheme.has_uri() {
+            return DigitalLink(identity).fmt(f);
+        }
+        write!(f, "{TAG}{}:", identity.scheme.name())?;
+        identity.write_parts(f, true)
     }
 }
 
 impl fmt::Display for PureUri<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PURE}{}:", self.0.scheme.row().pure)?;
-        self.0.write_body(f)
+        let Self(identity) = self;
+        if !identity.scheme.has_uri() {
+            return DigitalLink(identity).fmt(f);
+        }
+        write!(f, "{PURE}{}:", identity.scheme.row().pure)?;
+        identity.write_parts(f, false)
     }
 }
