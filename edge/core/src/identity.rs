@@ -7,7 +7,7 @@ use stowage_gs1::epc::{self, Identity, PureUri};
 /// Partition lengths of GS1 company prefixes (TDS 2.3 §14.4).
 const PREFIX_LENGTHS: std::ops::RangeInclusive<u8> = 6..=12;
 
-/// The tag in its most readable form: its pure identity URI, or hex where it has none.
+/// The tag in its most readable form: its pure identity URI, else its Digital Link, or hex where it has neither.
 pub fn name(tag: &Epc) -> String {
     Identity::decode(tag).map_or_else(|_| tag.to_string(), |identity| PureUri(&identity).to_string())
 }
@@ -19,8 +19,11 @@ pub fn sku<'a>(site: &'a Site, tag: &Epc) -> Option<&'a Sku> {
 
 /// What the site does about an unknown tag.
 pub fn policy(site: &Site, tag: &Epc) -> UnknownTag {
-    let prefix = Identity::decode(tag).map(|identity| identity.company_prefix().to_string()).unwrap_or_default();
-    let fits = |rule: &&crate::site::TagRule| prefix.starts_with(rule.company_prefix.as_str());
+    let identity = Identity::decode(tag).ok();
+    let fits = |rule: &&crate::site::TagRule| {
+        let prefix = rule.company_prefix.as_str();
+        prefix.is_empty() || identity.is_some_and(|identity| identity.is_of_company(prefix))
+    };
     site.tags.iter().find(fits).map_or(UnknownTag::Ignore, |rule| rule.unknown)
 }
 

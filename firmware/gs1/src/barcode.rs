@@ -35,6 +35,18 @@ pub enum GtinKind {
     Itf14,
 }
 
+impl GtinKind {
+    /// The name of the symbol: `ean-13`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ean8 => "ean-8",
+            Self::UpcA => "upc-a",
+            Self::Ean13 => "ean-13",
+            Self::Itf14 => "itf-14",
+        }
+    }
+}
+
 /// Says what `text` is, as a scanner sends it.
 ///
 /// Without a symbology identifier, digits that happen to be a valid GTIN or SSCC are taken for one, then for element

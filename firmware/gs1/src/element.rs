@@ -235,6 +235,13 @@ impl<'a> Elements<'a> {
             let excludes = |other: &Element<'_>| {
                 other.ai != element.ai && element.row.excludes.split(',').any(|pattern| other.ai.matches(pattern))
             };
+            // A digital signature is of one thing, not of a kind of things.
+            let is_kind = |len| element.value.octets().count() == len;
+            let signed = matches!(element.ai.as_str(), "253" | "255") && is_kind(13)
+                || element.ai.as_str() == "8003" && is_kind(14);
+            if signed && self.value("8030").is_some() {
+                return Err(element.error(Reason::Content { allowed: "a key with its serial beside (8030)" }));
+            }
             if let Some(other) = self.iter().find(excludes) {
                 return Err(element.error(Reason::Excluded { by: other.ai }));
             }

@@ -23,6 +23,7 @@ pub type Body = fn(&[u8]);
 pub const BODIES: &[(&str, Body)] = &[
     ("gs1-element", gs1::element),
     ("gs1-epc", gs1::epc),
+    ("gs1-uri", gs1::uri),
     ("impinj-edge", smart_readers::impinj_edge),
     ("impinj-messages", smart_readers::impinj_messages),
     ("impinj-reader", smart_readers::impinj_reader),

@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod decode;
+mod encode;
 mod facts;
 mod output;
 mod probe;
@@ -44,6 +45,9 @@ enum Command {
     /// Tell what codes and frames say, one answer a line
     #[command(subcommand)]
     Decode(decode::Command),
+    /// Make a tag's bits of what they are to say, one answer a line
+    #[command(subcommand)]
+    Encode(encode::Command),
     /// Measure this machine against hand-written floors
     #[command(subcommand)]
     Bench(bench::Command),
@@ -102,6 +106,7 @@ pub fn run(
         Command::Verify(args) => verify::run(&args, &mut output),
         Command::Probe(args) => probe::run(&args, &mut output),
         Command::Decode(command) => decode::run(&command, input, &mut output),
+        Command::Encode(command) => encode::run(&command, input, &mut output),
         Command::Bench(command) => bench::run(&command, &mut output),
     };
     match result.and_then(|()| Ok(output.flush()?)) {

@@ -171,8 +171,94 @@ fn content(name: &str, value: &[u8]) -> Result<(), Fault> {
                 None => Ok(()),
             }
         }
+        "couponcode" => coupon(value),
+        "couponposoffer" => {
+            let end = pieces(value, 0, "=01 0-6+6 #6 0-9+6")?;
+            must(end == value.len(), end, "nothing more")
+        }
+        // UN/ECE recommendation 21 and GS1's own: letters and digits; which of them are given out changes often.
+        "packagetype" => {
+            must(value.iter().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit()), 0, "a package type's code")
+        }
         _ => Ok(()),
     }
+}
+
+/// The optional fields of a North American coupon by their first digit, in their order.
+const COUPON: &[(u8, &str)] = &[
+    (b'1', "=0123 1-5+0 =012349 #3 0-6,9+6"),
+    (b'2', "1-5+0 =012349 #3 0-6,9+6"),
+    (b'3', "date"),
+    (b'4', "date"),
+    (b'5', "0-9+6"),
+    (b'6', "1-7+6"),
+    (b'9', "=01256 =012 #1 =01"),
+];
+
+/// Checks a North American coupon code (AI 8110).
+fn coupon(value: &[u8]) -> Result<(), Fault> {
+    let mut at = pieces(value, 0, "0-6+6 #6 1-5+0 1-5+0 =0123459 #3")?;
+    let (mut expires, mut starts) = (&b"999999"[..], &b""[..]);
+    for &(field, grammar) in COUPON {
+        if value.get(at) == Some(&field) {
+            let end = pieces(value, at + 1, grammar)?;
+            match field {
+                b'3' => expires = &value[at + 1..end],
+                b'4' => starts = &value[at + 1..end],
+                _ => {}
+            }
+            at = end;
+        }
+    }
+    if at < value.len() {
+        return Err((at, Reason::Content { allowed: "an optional field of a coupon, or nothing" }));
+    }
+    if starts > expires {
+        return Err((0, Reason::Content { allowed: "a start before the expiration" }));
+    }
+    Ok(())
+}
+
+/// Reads what the grammar says from offset `at` on and returns the end. A word is `=` and the digits allowed; `#` and
+/// how many digits; `date`; or a count's least and greatest digit (`,9`: or 9 for none), `+` and how many digits more
+/// follow it than it says.
+fn pieces(value: &[u8], at: usize, grammar: &str) -> Result<usize, Fault> {
+    let mut at = at;
+    let fault = |at, allowed| (at, Reason::Content { allowed });
+    let take = |at: &mut usize, len: usize| {
+        let digits = value.get(*at..*at + len).filter(|digits| digits.iter().all(u8::is_ascii_digit));
+        let digits = digits.ok_or(fault(*at, "more digits of a coupon"))?;
+        *at += len;
+        Ok(digits)
+    };
+    for word in grammar.split(' ') {
+        let start = at;
+        match word.as_bytes() {
+            [b'=', allowed @ ..] => {
+                let digit = take(&mut at, 1)?[0];
+                if !allowed.contains(&digit) {
+                    return Err(fault(start, "another digit in a coupon"));
+                }
+            }
+            [b'#', len] => drop(take(&mut at, usize::from(len - b'0'))?),
+            b"date" => {
+                let digits = take(&mut at, 6)?;
+                content("yymmdd", digits).map_err(|(offset, reason)| (start + offset, reason))?;
+            }
+            [min, b'-', max, none @ .., b'+', more] => {
+                let count = take(&mut at, 1)?[0];
+                if none.contains(&count) {
+                    continue;
+                }
+                if !(min..=max).contains(&&count) {
+                    return Err(fault(start, "another count of digits in a coupon"));
+                }
+                take(&mut at, usize::from(count - b'0') + usize::from(more - b'0'))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(at)
 }
 
 fn company_prefix(value: &[u8], from: usize) -> Result<(), Fault> {

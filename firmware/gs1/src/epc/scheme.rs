@@ -192,6 +192,11 @@ impl Scheme {
         self.row().keys.iter().map(|(ai, _)| *ai)
     }
 
+    /// Whether it codes a GS1 key.
+    pub const fn is_gs1(self) -> bool {
+        !self.row().keys.is_empty()
+    }
+
     /// Whether it needs to be told where the company prefix ends.
     pub const fn is_partitioned(self) -> bool {
         matches!(self.row().layout, Layout::Fields(_, [_, Prefix, ..]))

@@ -18,12 +18,14 @@ pub(super) enum Answer {
 pub(super) struct Decoded {
     input: String,
     scheme: &'static str,
-    tag_uri: String,
-    pure_uri: String,
-    element_string: String,
-    digital_link: String,
-    filter: u8,
-    ais: Vec<(&'static str, String)>,
+    /// `None` for the '+' schemes, which have no URNs.
+    tag_uri: Option<String>,
+    pure_uri: Option<String>,
+    /// `None` for the schemes outside GS1.
+    element_string: Option<String>,
+    digital_link: Option<String>,
+    filter: Option<u8>,
+    ais: Vec<(String, String)>,
 }
 
 #[derive(Debug, Serialize)]
@@ -40,8 +42,15 @@ impl Line for Answer {
     fn cells(&self) -> Vec<String> {
         match self {
             Self::Good(decoded) => {
-                let Decoded { input, scheme, filter, element_string, pure_uri, .. } = &**decoded;
-                vec![input.clone(), (*scheme).into(), filter.to_string(), element_string.clone(), pure_uri.clone()]
+                let Decoded { input, scheme, filter, element_string, pure_uri, digital_link, .. } = &**decoded;
+                let dash = || "-".to_owned();
+                vec![
+                    input.clone(),
+                    (*scheme).into(),
+                    filter.map_or_else(dash, |filter| filter.to_string()),
+                    element_string.clone().unwrap_or_else(dash),
+                    pure_uri.clone().or_else(|| digital_link.clone()).unwrap_or_else(dash),
+                ]
             }
             Self::Bad { input, error } => {
                 vec![input.clone(), "-".into(), "-".into(), format!("{} (at {})", error.reason, error.position)]
@@ -60,8 +69,11 @@ impl Line for Answer {
 
 /// Decodes one line of hex.
 pub(super) fn decode(line: &str) -> Answer {
+    // The coded schemes count in half octets, and the standard prints them so.
+    let coded = line.get(..2).and_then(|header| u8::from_str_radix(header, 16).ok()).is_some_and(is_coded);
+    let padded = if coded && line.len() % 2 == 1 { format!("{line}0") } else { line.to_owned() };
     let bad = |reason: String, position| Answer::Bad { input: line.to_owned(), error: Fault { reason, position } };
-    let octets = match octets(line) {
+    let octets = match octets(&padded) {
         Ok(octets) => octets,
         Err((reason, position)) => return bad(reason, position),
     };
@@ -72,15 +84,20 @@ pub(super) fn decode(line: &str) -> Answer {
         Ok(identity) => Answer::Good(Box::new(Decoded {
             input: line.to_owned(),
             scheme: identity.scheme().name(),
-            tag_uri: TagUri(&identity).to_string(),
-            pure_uri: PureUri(&identity).to_string(),
-            element_string: ElementString(&identity).to_string(),
-            digital_link: DigitalLink(&identity).to_string(),
+            tag_uri: identity.scheme().has_uri().then(|| TagUri(&identity).to_string()),
+            pure_uri: identity.scheme().has_uri().then(|| PureUri(&identity).to_string()),
+            element_string: identity.scheme().is_gs1().then(|| ElementString(&identity).to_string()),
+            digital_link: identity.scheme().is_gs1().then(|| DigitalLink(&identity).to_string()),
             filter: identity.filter(),
-            ais: identity.ais().map(|(ai, value)| (ai, value.to_string())).collect(),
+            ais: identity.ais().map(|(ai, value)| (ai.to_string(), value.to_string())).collect(),
         })),
         Err(error) => bad(error.reason.to_string(), error.position),
     }
+}
+
+/// Whether a header is one of the '+' and '++' schemes (TDS 2.3 table 14-1).
+fn is_coded(header: u8) -> bool {
+    matches!(header, 0xE6..=0xFD)
 }
 
 #[cfg(test)]
@@ -114,6 +131,19 @@ mod tests {
         assert!(lines[5]["error"]["reason"].as_str().is_some_and(|reason| reason.contains("TID")), "{out}");
         let long = "00".repeat(63);
         assert_eq!(json(&stowage(&["decode", "epc"], long.as_bytes()).1)[0]["error"]["position"], 496);
+    }
+
+    #[test]
+    fn a_plus_scheme_has_a_digital_link_and_no_urn() {
+        let input =
+            b"FC342CDE795211411234538566CB0AFC525065F1876F0D996D80\nF7379521141123453\n35AB1F5A7AA44A0E409EA639\n";
+        let lines = json(&stowage(&["decode", "epc"], input).1);
+        assert_eq!(lines[0]["scheme"], "DSGTIN++");
+        assert_eq!(lines[0]["digital_link"], "https://id.example.com/01/79521141123453/21/32a%2Fb?17=220630");
+        assert_eq!((&lines[0]["tag_uri"], &lines[0]["pure_uri"]), (&json!(null), &json!(null)));
+        assert_eq!(lines[1]["error"]["position"], 72, "half an octet is filled up, the serial is missing");
+        assert_eq!(lines[2]["pure_uri"], "urn:epc:id:gid:179434919.11158688.61213681209");
+        assert_eq!((&lines[2]["filter"], &lines[2]["digital_link"]), (&json!(null), &json!(null)));
     }
 
     #[test]

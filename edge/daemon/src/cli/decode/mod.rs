@@ -1,6 +1,7 @@
 //! `stowage decode`: what codes and frames say. What can't be decoded is an answer too.
 
 mod epc;
+mod gs1;
 mod llrp;
 mod mercury;
 mod pcap;
@@ -17,6 +18,8 @@ use std::path::PathBuf;
 pub(super) enum Command {
     /// EPCs in hex, one a line: scheme, URIs, GS1 elements
     Epc(Input),
+    /// Barcodes as scanned, bracketed element strings or Digital Links, one a line: application identifiers
+    Gs1(Input),
     Llrp(llrp::Args),
     Mercury(mercury::Args),
     ReaderMqtt(reader_mqtt::Args),
@@ -25,7 +28,7 @@ pub(super) enum Command {
 
 /// Where the octets come from.
 #[derive(Debug, clap::Args)]
-pub(super) struct Input {
+pub(in crate::cli) struct Input {
     /// What to read; standard input if left out
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
@@ -43,7 +46,11 @@ impl Input {
     }
 
     /// Hands on each line, without its end.
-    fn lines(&self, stdin: &mut dyn Read, mut each: impl FnMut(&str) -> Result<(), Error>) -> Result<(), Error> {
+    pub(in crate::cli) fn lines(
+        &self,
+        stdin: &mut dyn Read,
+        mut each: impl FnMut(&str) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut lines = BufReader::new(self.open(stdin)?);
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line).map_err(|error| self.error(&error))? > 0 {
@@ -62,6 +69,7 @@ impl Input {
 pub(super) fn run(command: &Command, stdin: &mut dyn Read, out: &mut Output<'_>) -> Result<(), Error> {
     match command {
         Command::Epc(input) => input.lines(stdin, |line| Ok(out.line(&epc::decode(line))?)),
+        Command::Gs1(input) => input.lines(stdin, |line| Ok(out.line(&gs1::decode(line))?)),
         Command::Llrp(args) => llrp::run(args, stdin, out),
         Command::Mercury(args) => mercury::run(args, stdin, out),
         Command::ReaderMqtt(args) => reader_mqtt::run(args, stdin, out),
