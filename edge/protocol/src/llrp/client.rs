@@ -24,7 +24,7 @@ mod access;
 use super::clock::Clock;
 use super::definition;
 use super::frame::{Frame, Inbox};
-use super::report::{Events, Reports, TagReport};
+use super::report::{Events, Layouts, Reports, TagReport};
 use super::tree::{self, Tree};
 use super::{IMPINJ, VERSION, VERSION_MAX, kind};
 use access::Access;
@@ -215,6 +215,8 @@ pub struct Client {
     held: Held,
     gate: GateState,
     access: Access,
+    /// Of the tag reports.
+    layouts: Layouts,
 }
 
 /// Reports from before the connection.
@@ -304,6 +306,7 @@ impl Client {
             held: Held::default(),
             gate: GateState::default(),
             access: Access::default(),
+            layouts: Layouts::default(),
         })
     }
 
@@ -757,7 +760,8 @@ impl Client {
         // A report comes at the end of a visit and may tell of its beginning.
         let slack = self.settings.dwell;
         let mut last_seen = None;
-        let mut reports = Reports::new(frame.body);
+        let mut layouts = std::mem::take(&mut self.layouts);
+        let mut reports = Reports::new(frame.body, &mut layouts);
         for report in &mut reports {
             match report {
                 Ok(report) => {
@@ -779,6 +783,7 @@ impl Client {
             }
         }
         self.unknown += u64::from(reports.unknown);
+        self.layouts = layouts;
         if let Some(stamp) = last_seen {
             if self.held.late > 0 {
                 sink.event(ReaderEvent::Late { count: std::mem::take(&mut self.held.late) });

@@ -1,7 +1,9 @@
 //! The hot path: walks tag reports and events where they lie, without allocation.
 //!
 //! What isn't known is skipped by its length and counted. A tag report names its antenna, channel and times only if
-//! the ROSpec's TagReportContentSelector asks for them, so anything but the EPC may be absent.
+//! the ROSpec's TagReportContentSelector asks for them, so anything but the EPC may be absent. Since it asks for the same
+//! each time, reports look alike: [`Layouts`] remembers where the fields of the last ones lay, and a report is walked
+//! through only if one of the octets that make up its layout is another.
 
 use super::frame::{Frame, FrameError};
 use super::{IMPINJ, kind};
@@ -66,12 +68,12 @@ pub struct Walked {
 /// # Errors
 /// Framing is lost.
 pub fn walk(mut stream: &[u8], mut each: impl FnMut(&TagReport<'_>)) -> Result<Walked, FrameError> {
-    let mut walked = Walked::default();
+    let (mut walked, mut layouts) = (Walked::default(), Layouts::default());
     while let Some((frame, rest)) = Frame::split(stream)? {
         stream = rest;
         walked.messages += 1;
         if frame.kind == kind::RO_ACCESS_REPORT {
-            let mut reports = Reports::new(frame.body);
+            let mut reports = Reports::new(frame.body, &mut layouts);
             for report in &mut reports {
                 match report {
                     Ok(report) => {
@@ -89,37 +91,44 @@ pub fn walk(mut stream: &[u8], mut each: impl FnMut(&TagReport<'_>)) -> Result<W
 }
 
 /// The tag reports of an RO_ACCESS_REPORT's body. Ends with the first error.
-#[derive(Debug, Clone)]
-pub struct Reports<'a> {
+#[derive(Debug)]
+pub struct Reports<'a, 'l> {
     parameters: Parameters<'a>,
+    layouts: &'l mut Layouts,
     /// Parameters beside the tag reports that were skipped so far.
     pub unknown: u32,
 }
 
-impl<'a> Reports<'a> {
-    /// Over the `body` of an RO_ACCESS_REPORT.
-    pub fn new(body: &'a [u8]) -> Self {
-        Self { parameters: Parameters { octets: body, offset: 0 }, unknown: 0 }
+impl<'a, 'l> Reports<'a, 'l> {
+    /// Over the `body` of an RO_ACCESS_REPORT; `layouts` is best kept from one to the next.
+    #[inline]
+    pub fn new(body: &'a [u8], layouts: &'l mut Layouts) -> Self {
+        Self { parameters: Parameters { octets: body, offset: 0 }, layouts, unknown: 0 }
     }
 }
 
-impl<'a> Iterator for Reports<'a> {
+impl<'a> Iterator for Reports<'a, '_> {
     type Item = Result<TagReport<'a>, Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let parameter = match self.parameters.next()? {
                 Ok(parameter) => parameter,
                 Err(malformed) => return Some(Err(malformed)),
             };
-            if parameter.kind == TAG_REPORT_DATA {
-                let report = TagReport::parse(parameter);
-                if report.is_err() {
-                    self.parameters.octets = &[];
-                }
-                return Some(report);
+            if parameter.kind != TAG_REPORT_DATA {
+                self.unknown += 1;
+                continue;
             }
-            self.unknown += 1;
+            let layout = match self.layouts.of(&parameter) {
+                Ok(layout) => layout,
+                Err(malformed) => {
+                    self.parameters.octets = &[];
+                    return Some(Err(malformed));
+                }
+            };
+            return Some(Ok(layout.read(parameter.body)));
         }
     }
 }
@@ -128,106 +137,241 @@ const TAG_REPORT_DATA: u16 = 240;
 const EPC_DATA: u16 = 241;
 const CUSTOM: u16 = 1023;
 
-impl<'a> TagReport<'a> {
-    fn parse(data: Parameter<'a>) -> Result<Self, Malformed> {
-        let mut report = Self::default();
-        let mut epcs = 0;
-        let (mut rest, mut offset) = (data.body, data.offset);
-        // TV parameters first and by hand: they are nearly all there is.
-        while let [first, after @ ..] = rest {
-            let short = Malformed { offset, what: "a parameter within its tag report" };
+/// Longest report whose layout is remembered; with everything that a reader can be asked for they have about 110
+/// octets.
+const REMEMBERED_MAX: usize = 128;
+
+/// How many layouts are remembered: a site has tags of a few lengths.
+const LAYOUTS: usize = 4;
+
+/// The layouts of the last tag reports.
+#[derive(Debug, Clone)]
+pub struct Layouts {
+    known: [Layout; LAYOUTS],
+    /// The place of the one that fitted last.
+    last: usize,
+    /// The place of the one that was learnt last.
+    learnt: usize,
+}
+
+impl Default for Layouts {
+    fn default() -> Self {
+        Self { known: [const { Layout::NONE }; LAYOUTS], last: 0, learnt: 0 }
+    }
+}
+
+impl Layouts {
+    /// The layout of a TagReportData.
+    #[inline]
+    fn of(&mut self, data: &Parameter<'_>) -> Result<&Layout, Malformed> {
+        if !self.known[self.last].fits(data.body) {
+            self.last = match self.known.iter().position(|layout| layout.fits(data.body)) {
+                Some(place) => place,
+                None => self.learn(data)?,
+            };
+        }
+        Ok(&self.known[self.last])
+    }
+
+    #[cold]
+    fn learn(&mut self, data: &Parameter<'_>) -> Result<usize, Malformed> {
+        let place = (self.learnt + 1) % LAYOUTS;
+        self.known[place] = Layout::learn(data)?;
+        self.learnt = place;
+        Ok(place)
+    }
+}
+
+/// Where the fields of a tag report lie, from the first octet of its body; 0 for one that it hasn't, for the first octet
+/// is always a parameter's type.
+#[derive(Debug, Clone)]
+struct Layout {
+    /// Octets of the report. One that is too long is read by this layout once, and fits none.
+    len: usize,
+    /// The octets that make up the layout: types, lengths, vendors.
+    pattern: [u8; REMEMBERED_MAX],
+    /// All ones for each of them.
+    mask: [u8; REMEMBERED_MAX],
+    epc: (usize, usize),
+    epc_bits: u16,
+    rospec_id: usize,
+    spec_index: usize,
+    antenna: usize,
+    peak_rssi: usize,
+    fine_rssi: usize,
+    phase: usize,
+    channel: usize,
+    first_seen: usize,
+    last_seen: usize,
+    seen_count: usize,
+    unknown: u16,
+}
+
+impl Layout {
+    const NONE: Self = Self {
+        len: 0,
+        pattern: [0; REMEMBERED_MAX],
+        mask: [0; REMEMBERED_MAX],
+        epc: (0, 0),
+        epc_bits: 0,
+        rospec_id: 0,
+        spec_index: 0,
+        antenna: 0,
+        peak_rssi: 0,
+        fine_rssi: 0,
+        phase: 0,
+        channel: 0,
+        first_seen: 0,
+        last_seen: 0,
+        seen_count: 0,
+        unknown: 0,
+    };
+
+    /// Whether a report is laid out so.
+    #[inline]
+    fn fits(&self, report: &[u8]) -> bool {
+        let len = report.len();
+        // Shorter than an EPC-96 alone is no report.
+        if len != self.len || !(8..=REMEMBERED_MAX).contains(&len) {
+            return false;
+        }
+        let word = |octets: &[u8]| octets.first_chunk().map_or(0, |octets| u64::from_ne_bytes(*octets));
+        let differs = |at: usize| (word(&report[at..]) ^ word(&self.pattern[at..])) & word(&self.mask[at..]);
+        // The last word overlaps the one before it.
+        let words = (0..len / 8).fold(0, |differing, at| differing | differs(8 * at));
+        words | differs(len - 8) == 0
+    }
+
+    /// Walks through a TagReportData. TV parameters are nearly all there is in one.
+    fn learn(data: &Parameter<'_>) -> Result<Self, Malformed> {
+        let mut layout = Self { len: data.body.len(), ..Self::NONE };
+        let (report, mut at, mut epcs) = (data.body, 0, 0);
+        // Where the layout can't be known from here on, it is not remembered.
+        let mut whole = report.len() <= REMEMBERED_MAX;
+        while let Some(first) = report.get(at) {
+            let short = Malformed { offset: data.offset + at, what: "a parameter within its tag report" };
             if first & 0x80 == 0 {
-                let mut parameters = Parameters { octets: rest, offset };
-                let Some(parameter) = parameters.next() else { break };
-                let parameter = parameter?;
-                match parameter.kind {
+                let rest = Parameters { octets: &report[at..], offset: data.offset + at }.next();
+                let Some(parameter) = rest else { break };
+                let Parameter { kind, body, .. } = parameter?;
+                layout.mark(report, at, 4);
+                let inner = at + 4;
+                match kind {
                     EPC_DATA => {
-                        let Some((bits, epc)) = parameter.body.split_first_chunk() else { return Err(short) };
-                        report.epc_bits = u16::from_be_bytes(*bits);
-                        report.epc = epc.get(..usize::from(report.epc_bits).div_ceil(8)).ok_or(short)?;
+                        layout.mark(report, inner, 2);
+                        layout.epc_bits = u16(body).ok_or(short)?;
+                        let len = usize::from(layout.epc_bits).div_ceil(8);
+                        if body.len() < 2 + len {
+                            return Err(short);
+                        }
+                        layout.epc = (inner + 2, len);
                         epcs += 1;
                     }
-                    CUSTOM => report.custom(parameter.body),
+                    CUSTOM => {
+                        layout.mark(report, inner, body.len().min(8));
+                        layout.custom(body, inner);
+                    }
                     // Results of access operations: whoever waits for one looks at the whole message.
                     349..=354 | 360..=362 => {}
                     // Whatever else there is, is newer.
-                    _ => report.unknown = report.unknown.saturating_add(1),
+                    _ => layout.unknown = layout.unknown.saturating_add(1),
                 }
-                (rest, offset) = (parameters.octets, parameters.offset);
+                at = inner + body.len();
                 continue;
             }
-            let len = match first & 0x7F {
-                1 => {
-                    report.antenna = Some(u16(after).ok_or(short)?);
-                    2
-                }
-                2 | 3 => {
-                    report.first_seen = Some(u64(after).ok_or(short)?);
-                    8
-                }
-                4 | 5 => {
-                    report.last_seen = Some(u64(after).ok_or(short)?);
-                    8
-                }
-                6 => {
-                    report.peak_rssi_dbm = Some(*after.first().ok_or(short)? as i8);
-                    1
-                }
-                7 => {
-                    report.channel_index = Some(u16(after).ok_or(short)?);
-                    2
-                }
-                8 => {
-                    report.seen_count = Some(u16(after).ok_or(short)?);
-                    2
-                }
-                9 => {
-                    let octets = after.first_chunk().ok_or(short)?;
-                    report.rospec_id = Some(u32::from_be_bytes(*octets));
-                    4
-                }
+            layout.mark(report, at, 1);
+            let value = at + 1;
+            let (place, len) = match first & 0x7F {
+                1 => (Some(&mut layout.antenna), 2),
+                2 | 3 => (Some(&mut layout.first_seen), 8),
+                4 | 5 => (Some(&mut layout.last_seen), 8),
+                6 => (Some(&mut layout.peak_rssi), 1),
+                7 => (Some(&mut layout.channel), 2),
+                8 => (Some(&mut layout.seen_count), 2),
+                9 => (Some(&mut layout.rospec_id), 4),
                 13 => {
-                    (report.epc, report.epc_bits) = (after.get(..12).ok_or(short)?, 96);
+                    (layout.epc, layout.epc_bits) = ((value, 12), 96);
                     epcs += 1;
-                    12
+                    (None, 12)
                 }
-                14 => {
-                    report.spec_index = Some(u16(after).ok_or(short)?);
-                    2
-                }
+                14 => (Some(&mut layout.spec_index), 2),
                 // Inventory parameter spec, CRC, PC, operation ids, XPC: known, and not needed.
-                10 | 11 | 12 | 15 | 17 | 19 | 20 => 2,
-                16 | 18 => 4,
+                10 | 11 | 12 | 15 | 17 | 19 | 20 => (None, 2),
+                16 | 18 => (None, 4),
                 // Its length can't be known, so what follows in this report can't be found.
                 _ => {
-                    report.unknown = report.unknown.saturating_add(1);
+                    layout.unknown = layout.unknown.saturating_add(1);
+                    whole = false;
                     break;
                 }
             };
-            rest = after.get(len..).ok_or(short)?;
-            offset += 1 + len;
+            if let Some(place) = place {
+                *place = value;
+            }
+            at = value + len;
+            if at > report.len() {
+                return Err(short);
+            }
         }
-        match epcs {
-            1 => Ok(report),
-            _ => Err(Malformed { offset: data.offset, what: "one EPC in a tag report" }),
+        if epcs != 1 {
+            return Err(Malformed { offset: data.offset, what: "one EPC in a tag report" });
+        }
+        if !whole {
+            layout.len = 0;
+        }
+        Ok(layout)
+    }
+
+    /// Notes that `count` octets from `at` on make up the layout.
+    fn mark(&mut self, report: &[u8], at: usize, count: usize) {
+        let range = at..at + count;
+        if let (Some(pattern), Some(mask), Some(octets)) =
+            (self.pattern.get_mut(range.clone()), self.mask.get_mut(range.clone()), report.get(range))
+        {
+            pattern.copy_from_slice(octets);
+            mask.fill(0xFF);
         }
     }
 
-    fn custom(&mut self, body: &[u8]) {
+    /// A vendor's parameter whose `body` lies at `at`.
+    fn custom(&mut self, body: &[u8], at: usize) {
         let words = body.first_chunk::<4>().zip(body.get(4..).and_then(<[u8]>::first_chunk::<4>));
-        let Some((vendor, subtype)) = words else { return self.unknown = self.unknown.saturating_add(1) };
-        match (u32::from_be_bytes(*vendor), u32::from_be_bytes(*subtype), u16(&body[8..])) {
-            (IMPINJ, 56, Some(phase)) => self.phase = Some(phase & 0x0FFF),
-            (IMPINJ, 57, Some(rssi)) => self.peak_rssi_cdbm = Some(rssi as i16),
+        let known = words.map(|(vendor, subtype)| (u32::from_be_bytes(*vendor), u32::from_be_bytes(*subtype)));
+        match known.filter(|_| body.len() >= 10) {
+            Some((IMPINJ, 56)) => self.phase = at + 8,
+            Some((IMPINJ, 57)) => self.fine_rssi = at + 8,
             _ => self.unknown = self.unknown.saturating_add(1),
+        }
+    }
+
+    /// The fields of a report that is laid out so.
+    #[inline]
+    fn read<'a>(&self, report: &'a [u8]) -> TagReport<'a> {
+        let at = |place: usize| if place == 0 { None } else { report.get(place..) };
+        TagReport {
+            epc: report.get(self.epc.0..self.epc.0 + self.epc.1).unwrap_or_default(),
+            epc_bits: self.epc_bits,
+            rospec_id: at(self.rospec_id).and_then(|octets| octets.first_chunk()).map(|id| u32::from_be_bytes(*id)),
+            spec_index: at(self.spec_index).and_then(u16),
+            antenna: at(self.antenna).and_then(u16),
+            peak_rssi_dbm: at(self.peak_rssi).and_then(|octets| octets.first()).map(|dbm| *dbm as i8),
+            peak_rssi_cdbm: at(self.fine_rssi).and_then(u16).map(|cdbm| cdbm as i16),
+            phase: at(self.phase).and_then(u16).map(|phase| phase & 0x0FFF),
+            channel_index: at(self.channel).and_then(u16),
+            first_seen: at(self.first_seen).and_then(u64),
+            last_seen: at(self.last_seen).and_then(u64),
+            seen_count: at(self.seen_count).and_then(u16),
+            unknown: self.unknown,
         }
     }
 }
 
+#[inline]
 fn u16(octets: &[u8]) -> Option<u16> {
     octets.first_chunk().map(|octets| u16::from_be_bytes(*octets))
 }
 
+#[inline]
 fn u64(octets: &[u8]) -> Option<u64> {
     octets.first_chunk().map(|octets| u64::from_be_bytes(*octets))
 }
@@ -250,6 +394,7 @@ struct Parameters<'a> {
 impl<'a> Iterator for Parameters<'a> {
     type Item = Result<Parameter<'a>, Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.octets.is_empty() {
             return None;
@@ -387,7 +532,8 @@ mod tests {
         body.extend([0x86, 0xC0, 0xFF, 0x81, 0]);
         let first = body.clone();
         body.extend(&first);
-        let reports: Vec<_> = Reports::new(&body).map(|report| report.expect("readable")).collect();
+        let reports: Vec<_> =
+            Reports::new(&body, &mut Layouts::default()).map(|report| report.expect("readable")).collect();
         assert_eq!(reports.len(), 2);
         assert_eq!((reports[1].peak_rssi_dbm, reports[1].antenna, reports[1].unknown), (Some(-64), None, 1));
     }
@@ -395,9 +541,9 @@ mod tests {
     #[test]
     fn a_malformed_report_ends_its_message() {
         let body = [0, 240, 0, 6, 0x8D, 1, 0, 240, 0, 4];
-        let reports: Vec<_> = Reports::new(&body).collect();
+        let reports: Vec<_> = Reports::new(&body, &mut Layouts::default()).collect();
         assert_eq!(reports, [Err(Malformed { offset: 4, what: "a parameter within its tag report" })]);
-        assert!(matches!(Reports::new(&[0, 240, 0, 4]).next(), Some(Err(_))), "no EPC");
+        assert!(matches!(Reports::new(&[0, 240, 0, 4], &mut Layouts::default()).next(), Some(Err(_))), "no EPC");
     }
 
     #[test]
@@ -420,10 +566,57 @@ mod tests {
 
     proptest! {
         #[test]
+        fn remembered_layouts_change_nothing(
+            kinds in prop::collection::vec(prop::collection::vec(0_usize..14, 0..10), 1..6),
+            order in prop::collection::vec(any::<prop::sample::Index>(), 1..40),
+            noise in prop::collection::vec(any::<u8>(), 40),
+        ) {
+            // Reports of a few kinds, each with other values, some cut or with an octet changed.
+            let mut body = Vec::new();
+            for (nth, index) in order.iter().enumerate() {
+                let noise = |at: usize| noise[(at * 7 + nth) % noise.len()];
+                let mut report = vec![0x8D];
+                report.extend((0..12).map(noise));
+                for (at, kind) in index.get(&kinds).iter().enumerate() {
+                    let (first, len) = [
+                        (0x81, 2), (0x82, 8), (0x84, 8), (0x86, 1), (0x87, 2), (0x88, 2), (0x89, 4), (0x8A, 2),
+                        (0x8E, 2), (0x90, 4), (0x91, 2), (0x93, 2), (0, 0), (1, 0),
+                    ][*kind];
+                    match first {
+                        0 => report.extend([3, 0xFF, 0, 14, 0, 0, 0x65, 0x1A, 0, 0, 0, 56 + (noise(at) & 1), 1, noise(at)]),
+                        1 => report.extend([noise(at) & 3, noise(at), 0, 6, 1, 2]),
+                        first => {
+                            report.push(first);
+                            report.extend((0..len).map(|octet| noise(at + octet)));
+                        }
+                    }
+                }
+                if noise(1) < 40 {
+                    let place = usize::from(noise(2)) % report.len();
+                    report[place] = noise(3);
+                }
+                body.extend([0, 240]);
+                body.extend(((4 + report.len()) as u16).to_be_bytes());
+                body.extend(report);
+            }
+            let told: Vec<_> = Reports::new(&body, &mut Layouts::default()).collect();
+            let parameters = Parameters { octets: &body, offset: 0 };
+            let fresh = parameters.map(|data| data.and_then(|data| Ok(Layout::learn(&data)?.read(data.body))));
+            let mut walked = Vec::new();
+            for report in fresh {
+                walked.push(report);
+                if report.is_err() {
+                    break;
+                }
+            }
+            prop_assert_eq!(told, walked);
+        }
+
+        #[test]
         fn hostile_octets_never_panic(body in prop::collection::vec(any::<u8>(), 0..80)) {
-            Reports::new(&body).for_each(drop);
+            Reports::new(&body, &mut Layouts::default()).for_each(drop);
             let data = [&[0, 240, 0, (4 + body.len()) as u8][..], &body].concat();
-            Reports::new(&data).for_each(drop);
+            Reports::new(&data, &mut Layouts::default()).for_each(drop);
             let event = [&[0, 246, 0, (4 + body.len()) as u8][..], &body].concat();
             let _ = (Events::parse(&body), Events::parse(&event));
         }
