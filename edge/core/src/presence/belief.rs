@@ -1,6 +1,7 @@
 //! What is believed about one tag's zone: a few candidates with log-probabilities, moved by antenna visits.
 //!
-//! All is plain `f32` arithmetic, so that debug, release and ARM agree; only [`Belief::shares`] needs an exponential.
+//! All is plain `f32` arithmetic between values kept in steps of 1/2048 nat, so that debug, release and ARM agree;
+//! only [`Belief::shares`] needs an exponential.
 
 use crate::site::ZoneIx;
 
@@ -15,17 +16,42 @@ const SILENCE: (f32, f32) = (1.5, 10.0);
 /// Steps of a zone's exposure (2^17 µs) in one full visit (2 s).
 const EXPOSURE: f32 = 2_000_000.0 / 131_072.0;
 
+/// Nats in steps of 1/2048, from −16 to 16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Nats(i16);
+
+impl Nats {
+    const ZERO: Self = Self(0);
+    const STEPS: f32 = 2048.0;
+
+    fn new(nats: f32) -> Self {
+        // The cast saturates.
+        Self(libm::roundf(nats * Self::STEPS) as i16)
+    }
+
+    fn get(self) -> f32 {
+        f32::from(self.0) / Self::STEPS
+    }
+}
+
+/// Twelve octets: a million tags have six each.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
+    /// The zone's exposure when one of its antennas last heard the tag.
+    exposure: u32,
     zone: ZoneIx,
     /// Visits that spoke for it.
     visits: u16,
-    /// Log-probability, in nats, relative to the others.
-    log: f32,
-    /// The zone's exposure when one of its antennas last heard the tag.
-    exposure: u32,
-    /// What silence has taken since then, in nats; not positive.
-    silence: f32,
+    /// Log-probability relative to the others.
+    log: Nats,
+    /// What silence has taken since then; not positive.
+    silence: Nats,
+}
+
+impl Candidate {
+    fn new(zone: ZoneIx, log: f32, exposure: u32) -> Self {
+        Self { exposure, zone, visits: 0, log: Nats::new(log), silence: Nats::ZERO }
+    }
 }
 
 /// How near a zone is to the committed one.
@@ -45,23 +71,24 @@ pub(super) struct Belief {
     candidates: [Candidate; CANDIDATES],
     len: u8,
     /// Log-probability of all other zones.
-    other: f32,
+    other: Nats,
 }
 
 impl Belief {
     /// Of a tag never seen.
     pub(super) const UNKNOWN: Self = Self {
-        candidates: [Candidate { zone: ZoneIx(u16::MAX), visits: 0, log: 0.0, exposure: 0, silence: 0.0 }; CANDIDATES],
+        candidates: [Candidate { exposure: 0, zone: ZoneIx(u16::MAX), visits: 0, log: Nats::ZERO, silence: Nats::ZERO };
+            CANDIDATES],
         len: 0,
-        other: 0.0,
+        other: Nats::ZERO,
     };
 
     /// Starts anew: in `zone`, and as far as `doubt` (nats below) goes, in `from`. `exposure` tells a zone's own.
     pub(super) fn restart(&mut self, zone: ZoneIx, from: Option<ZoneIx>, doubt: f32, exposure: impl Fn(ZoneIx) -> u32) {
-        *self = Self { other: -DEPTH, ..Self::UNKNOWN };
+        *self = Self { other: Nats::new(-DEPTH), ..Self::UNKNOWN };
         let before = from.filter(|&from| from != zone).map(|from| (from, doubt.max(-DEPTH)));
         for (at, (zone, log)) in [(zone, 0.0)].into_iter().chain(before).enumerate() {
-            self.candidates[at] = Candidate { zone, visits: 0, log, exposure: exposure(zone), silence: 0.0 };
+            self.candidates[at] = Candidate::new(zone, log, exposure(zone));
             self.len = at as u8 + 1;
         }
     }
@@ -73,8 +100,8 @@ impl Belief {
             if candidate.zone != zone {
                 let looked = exposure(candidate.zone).wrapping_sub(candidate.exposure) as f32 / EXPOSURE;
                 let silence = -SILENCE.0 * looked / (looked + SILENCE.1);
-                candidate.log += silence - candidate.silence;
-                candidate.silence = silence;
+                candidate.log = Nats::new(candidate.log.get() + silence - candidate.silence.get());
+                candidate.silence = Nats::new(silence);
             }
         }
         let at = match self.candidates[..usize::from(self.len)].iter().position(|known| known.zone == zone) {
@@ -84,8 +111,8 @@ impl Belief {
         };
         let candidate = &mut self.candidates[at];
         // Being heard also pays back what silence took.
-        candidate.log += nats - candidate.silence;
-        (candidate.exposure, candidate.silence) = (exposure(zone), 0.0);
+        candidate.log = Nats::new(candidate.log.get() + nats - candidate.silence.get());
+        (candidate.exposure, candidate.silence) = (exposure(zone), Nats::ZERO);
         if nats > 0.0 {
             candidate.visits = candidate.visits.saturating_add(1);
         }
@@ -99,11 +126,10 @@ impl Belief {
             self.len += 1;
             usize::from(self.len) - 1
         } else {
-            let least = |a: &usize, b: &usize| self.candidates[*a].log.total_cmp(&self.candidates[*b].log);
+            let least = |a: &usize, b: &usize| self.candidates[*a].log.cmp(&self.candidates[*b].log);
             (0..CANDIDATES).min_by(least).unwrap_or(0)
         };
-        let log = best + ENTRY[reach as usize];
-        self.candidates[at] = Candidate { zone, visits: 0, log, exposure: 0, silence: 0.0 };
+        self.candidates[at] = Candidate::new(zone, best.get() + ENTRY[reach as usize], 0);
         at
     }
 
@@ -112,19 +138,20 @@ impl Belief {
         let known = &mut self.candidates[..usize::from(self.len)];
         let best = known.iter().fold(self.other, |best, candidate| best.max(candidate.log));
         for candidate in known {
-            candidate.log -= best;
-            if candidate.log < -DEPTH {
+            let log = candidate.log.get() - best.get();
+            candidate.log = Nats::new(log.max(-DEPTH));
+            if log < -DEPTH {
                 // What spoke for it has been outweighed.
-                (candidate.log, candidate.visits) = (-DEPTH, 0);
+                candidate.visits = 0;
             }
         }
-        self.other = (self.other - best).max(-DEPTH);
+        self.other = Nats::new((self.other.get() - best.get()).max(-DEPTH));
     }
 
     /// The likeliest zone, unless "any other" is likelier.
     pub(super) fn leader(&self) -> Option<ZoneIx> {
         let known = &self.candidates[..usize::from(self.len)];
-        let best = known.iter().max_by(|a, b| a.log.total_cmp(&b.log))?;
+        let best = known.iter().max_by(|a, b| a.log.cmp(&b.log))?;
         (best.log > self.other).then_some(best.zone)
     }
 
@@ -136,16 +163,17 @@ impl Belief {
     /// Whether the zone's own antennas have heard the tag lately, as far as they looked.
     pub(super) fn fresh(&self, zone: ZoneIx) -> bool {
         let known = self.candidates[..usize::from(self.len)].iter().find(|known| known.zone == zone);
-        known.is_some_and(|known| known.visits > 0 && known.silence > -SILENCE.0 / 3.0)
+        known.is_some_and(|known| known.visits > 0 && known.silence.get() > -SILENCE.0 / 3.0)
     }
 
     /// The zones with their probabilities in per mille, likeliest first; those that round to 0 are left out.
     pub(super) fn shares(&self) -> impl Iterator<Item = (ZoneIx, u16)> {
         let mut known = self.candidates;
         let len = usize::from(self.len);
-        known[..len].sort_unstable_by(|a, b| b.log.total_cmp(&a.log).then(a.zone.cmp(&b.zone)));
-        let total = known[..len].iter().fold(libm::expf(self.other), |sum, known| sum + libm::expf(known.log));
-        let share = move |known: Candidate| (known.zone, (libm::expf(known.log) * 1000.0 / total) as u16);
+        known[..len].sort_unstable_by(|a, b| b.log.cmp(&a.log).then(a.zone.cmp(&b.zone)));
+        let total =
+            known[..len].iter().fold(libm::expf(self.other.get()), |sum, known| sum + libm::expf(known.log.get()));
+        let share = move |known: Candidate| (known.zone, (libm::expf(known.log.get()) * 1000.0 / total) as u16);
         known.into_iter().take(len).map(share).filter(|(_, permille)| *permille > 0)
     }
 }

@@ -155,6 +155,8 @@ const NATS_MIN: f32 = 0.3;
 const PORTAL_WEIGHT: f32 = 0.25;
 /// What a rival must be ahead by, in nats, while the committed zone hears the tag too. So a tag at rest stays put.
 const INCUMBENT: f32 = 0.8;
+/// Tags whose records are drawn into the cache together.
+const DRAWN: usize = 16;
 /// Least visits behind a decision.
 const VISITS_MIN: u32 = 2;
 
@@ -293,7 +295,7 @@ impl Presence {
         self.tags.touch(slot);
         let tag = self.tags.get_mut(slot);
         tag.last_seen = tag.last_seen.max(read.at);
-        match tag.hear(point.0, read.rssi_cdbm, replies) {
+        match tag.hear(point.0, read.at, read.rssi_cdbm, replies) {
             Heard::First => antenna.heard.push(slot),
             Heard::Again => {}
             Heard::Crowded => self.counters.crowded += u64::from(replies),
@@ -310,7 +312,7 @@ impl Presence {
         }
         let Some(doorway) = self.portals.get_mut(usize::from(portal.0)) else { return };
         let tag = self.tags.get_mut(slot);
-        let side = tag.committed.and_then(|zone| match doorway.sides {
+        let side = tag.committed().and_then(|zone| match doorway.sides {
             [outer, _] if outer == zone => Some(Side::Outer),
             [_, inner] if inner == zone => Some(Side::Inner),
             _ => None,
@@ -371,9 +373,13 @@ impl Presence {
             }
             None => {}
         }
-        for slot in heard.drain(..) {
-            self.fold(slot, point, zone, portal.map(|(portal, _)| portal), visit, out);
+        for drawn in heard.chunks(DRAWN) {
+            self.tags.draw(drawn);
+            for &slot in drawn {
+                self.fold(slot, point, zone, portal.map(|(portal, _)| portal), visit, out);
+            }
         }
+        heard.clear();
         if let Some(antenna) = self.points.get_mut(usize::from(point.0)) {
             antenna.heard = heard;
         }
@@ -421,12 +427,12 @@ impl Presence {
                 if passes { 0.0 } else { strength * PORTAL_WEIGHT }
             }
         };
-        let tag = self.tags.get_mut(slot);
-        let committed = tag.committed;
-        if nats > 0.0 && committed.is_some_and(|committed| committed != zone && tag.belief.fresh(committed)) {
+        let (committed, last_seen) = (self.tags.get(slot).committed(), self.tags.get(slot).last_seen);
+        let belief = self.tags.belief_mut(slot);
+        if nats > 0.0 && committed.is_some_and(|committed| committed != zone && belief.fresh(committed)) {
             nats -= INCUMBENT;
         }
-        let renewed = visit.end.since(pending.folded).micros().min(RENEWAL.micros()) as f32 / RENEWAL.micros() as f32;
+        let renewed = pending.renewing(visit.end).micros().min(RENEWAL.micros()) as f32 / RENEWAL.micros() as f32;
         let reach = match committed {
             None if portal.is_none() => Reach::Unknown,
             None => Reach::Linked,
@@ -435,14 +441,14 @@ impl Presence {
         };
         let zones = &self.zones;
         let exposure = |zone: ZoneIx| zones.get(usize::from(zone.0)).map_or(0, ZoneState::exposure);
-        tag.belief.heard(zone, nats * renewed, reach, exposure);
+        belief.heard(zone, nats * renewed, reach, exposure);
         // A portal's antenna may contradict a zone, but a tag never placed is first placed by passing.
         let may = portal.is_none() || committed.is_some();
-        if nats <= 0.0 || !may || committed == Some(zone) || tag.belief.leader() != Some(zone) {
+        if nats <= 0.0 || !may || committed == Some(zone) || belief.leader() != Some(zone) {
             return;
         }
-        let visits = u32::from(tag.belief.visits(zone));
-        let mut shares = tag.belief.shares();
+        let visits = u32::from(belief.visits(zone));
+        let mut shares = belief.shares();
         let confidence = shares.next().map_or(0, |(_, permille)| permille);
         let runner_up = shares.next();
         drop(shares);
@@ -453,7 +459,7 @@ impl Presence {
         let code = |zone: ZoneIx| self.zones.get(usize::from(zone.0)).map_or("?", |zone| zone.code.as_str());
         let before = match committed {
             None => "never placed before".to_string(),
-            Some(committed) if tag.belief.fresh(committed) => format!("weaker in {}", code(committed)),
+            Some(committed) if belief.fresh(committed) => format!("weaker in {}", code(committed)),
             Some(committed) => format!("not heard in {} meanwhile", code(committed)),
         };
         let reason = format!(
@@ -461,7 +467,8 @@ impl Presence {
             code(zone)
         );
         let outcome = Outcome::Moved { from: committed, to: zone, portal: None };
-        let decision = Decision { epc: tag.epc, at: tag.last_seen, outcome, confidence, runner_up, visits, reason };
+        let decision =
+            Decision { epc: *self.tags.epc(slot), at: last_seen, outcome, confidence, runner_up, visits, reason };
         self.commit(slot, zone);
         self.counters.decisions += 1;
         out.push(decision);
@@ -538,17 +545,17 @@ impl Presence {
                 (back, true)
             }
             Course::Turned if closing && pass.moved.is_none() && now.since(pass.last) >= SILENCE => {
-                let outcome = Outcome::TurnedBack { portal, zone: tag.committed.unwrap_or(zone(pass.began())) };
+                let outcome = Outcome::TurnedBack { portal, zone: tag.committed().unwrap_or(zone(pass.began())) };
                 let reason = self.reason(pass, "came to", ", then turned back,");
                 self.decide(id, outcome, confidence, reason, out);
                 return;
             }
             Course::To(_) | Course::Turned | Course::Static => return,
         };
-        if zone(Side::Outer) == zone(Side::Inner) || tag.committed == Some(zone(to)) {
+        if zone(Side::Outer) == zone(Side::Inner) || tag.committed() == Some(zone(to)) {
             return;
         }
-        let from = tag.committed.unwrap_or(zone(to.other()));
+        let from = tag.committed().unwrap_or(zone(to.other()));
         let outcome = Outcome::Moved { from: Some(from), to: zone(to), portal: Some(portal) };
         let reason = match (turned, to) {
             (true, Side::Outer) => self.reason(pass, "passed", ", then came back out again,"),
@@ -563,12 +570,12 @@ impl Presence {
         let doubt = f32::from(1000 - confidence.min(999)) / f32::from(confidence.max(1));
         let zones = &self.zones;
         let exposure = |zone: ZoneIx| zones.get(usize::from(zone.0)).map_or(0, ZoneState::exposure);
-        self.tags.get_mut(slot).belief.restart(to_zone, Some(from), libm::logf(doubt), exposure);
+        self.tags.belief_mut(slot).restart(to_zone, Some(from), libm::logf(doubt), exposure);
     }
 
     fn decide(&mut self, id: u32, outcome: Outcome, confidence: u16, reason: String, out: &mut Vec<Decision>) {
         let pass = &self.passes[id as usize];
-        let epc = self.tags.get(pass.tag).epc;
+        let epc = *self.tags.epc(pass.tag);
         let rival = match outcome {
             Outcome::Moved { from, .. } => from,
             Outcome::TurnedBack { portal, zone } => {
@@ -620,7 +627,7 @@ impl Presence {
 
     /// Writes down the tag's zone.
     fn commit(&mut self, slot: u32, zone: ZoneIx) {
-        let before = self.tags.get_mut(slot).committed.replace(zone);
+        let before = self.tags.get_mut(slot).set_committed(Some(zone));
         if let Some(before) = before.and_then(|before| self.zones.get_mut(usize::from(before.0))) {
             before.committed -= 1;
         }
@@ -649,7 +656,7 @@ impl Presence {
         let Some(slot) = admitted else { return };
         self.tags.set_placed(slot, true);
         // A pass that led here goes on: it may yet lead back.
-        if self.tags.get(slot).committed != Some(zone) {
+        if self.tags.get(slot).committed() != Some(zone) {
             abandon(self.tags.get_mut(slot), &mut self.passes);
         }
         self.commit(slot, zone);
@@ -657,7 +664,7 @@ impl Presence {
         let exposure = |zone: ZoneIx| zones.get(usize::from(zone.0)).map_or(0, ZoneState::exposure);
         let tag = self.tags.get_mut(slot);
         tag.drop_pending();
-        tag.belief.restart(zone, None, 0.0, exposure);
+        self.tags.belief_mut(slot).restart(zone, None, 0.0, exposure);
     }
 
     /// The book holds the tag no more (shipped, destroyed): it may be forgotten like any other.
@@ -669,10 +676,11 @@ impl Presence {
 
     /// What is believed about a tag; `None` if it was never heard of, or is forgotten.
     pub fn posterior(&self, epc: &Epc) -> Option<Posterior> {
-        let tag = self.tags.get(self.tags.find(epc)?);
+        let slot = self.tags.find(epc)?;
+        let tag = self.tags.get(slot);
         Some(Posterior {
-            committed: tag.committed,
-            candidates: tag.belief.shares().collect(),
+            committed: tag.committed(),
+            candidates: self.tags.belief(slot).shares().collect(),
             last_seen: (tag.last_seen > Timestamp::EPOCH).then_some(tag.last_seen),
         })
     }
@@ -689,7 +697,7 @@ impl Presence {
         };
         let open = doorway.open.iter().map(|&id| &self.passes[id as usize]).filter(|pass| pass.tag != NONE);
         let live = |pass: &Pass| LiveTag {
-            epc: self.tags.get(pass.tag).epc,
+            epc: *self.tags.epc(pass.tag),
             since: pass.opened,
             reads: pass.reads,
             moving: !pass.steady(),
@@ -699,6 +707,12 @@ impl Presence {
             tags: open.take(LIVE_MAX).map(live).collect(),
             last: doorway.last.iter().copied().collect(),
         }
+    }
+
+    /// Octets for each tag remembered, beside its EPC and the index: its record, and its share of the antennas' lists.
+    pub fn bytes_per_tag(&self) -> u32 {
+        let lists: usize = self.points.iter().map(|point| point.heard.capacity() * size_of::<u32>()).sum();
+        ((self.tags.record_bytes() + lists) / self.tags.len().max(1)) as u32
     }
 
     /// What it has seen so far.
@@ -720,7 +734,7 @@ fn admit(
         Room::InsteadOf(victim) => {
             let tag = tags.get_mut(victim);
             abandon(tag, passes);
-            if let Some(zone) = tag.committed.and_then(|zone| zones.get_mut(usize::from(zone.0))) {
+            if let Some(zone) = tag.committed().and_then(|zone| zones.get_mut(usize::from(zone.0))) {
                 zone.committed -= 1;
             }
             counters.forgotten += 1;
