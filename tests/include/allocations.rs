@@ -1,4 +1,5 @@
-//! Counts what each thread allocates: the global allocator of tests that say what allocates nothing.
+//! Counts what each thread allocates: the global allocator where it is told what allocates nothing, in tests and in
+//! `stowage bench`.
 
 #![allow(unsafe_code, reason = "GlobalAlloc can't be implemented without")]
 

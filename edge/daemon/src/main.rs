@@ -1,7 +1,10 @@
 //! The `stowage` program.
 
+#[path = "../../../tests/include/allocations.rs"]
+mod allocations;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    stowage::cli::main()
+    stowage::cli::main(allocations::allocations)
 }

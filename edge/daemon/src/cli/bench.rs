@@ -3,6 +3,9 @@
 //! Wall time on a loaded machine is noise, ratios within one run are not: contenders take turns, the best turn of each
 //! counts, and all must have read the same values.
 
+mod edgex;
+pub(super) mod presence;
+
 use super::Error;
 use super::output::{Line, Output, to_json};
 use crate::pipeline::{self, Pipeline};
@@ -16,6 +19,7 @@ use stowage_protocol::llrp::report;
 pub(super) enum Command {
     Decode(Args),
     Chain(ChainArgs),
+    Presence(presence::Args),
 }
 
 /// A reader's octets to the belief about its tags: session, merging, presence
@@ -125,6 +129,7 @@ pub(super) fn run(command: &Command, out: &mut Output<'_>) -> Result<(), Error> 
     let args = match command {
         Command::Decode(args) => args,
         Command::Chain(args) => return Ok(out.line(&chain(args)?)?),
+        Command::Presence(args) => return presence::run(args, out),
     };
     let stream = match &args.file {
         Some(path) => std::fs::read(path).map_err(|error| Error::Job(format!("{}: {error}", path.display())))?,

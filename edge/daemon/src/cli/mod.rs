@@ -10,6 +10,7 @@ mod encode;
 mod facts;
 mod output;
 mod probe;
+mod replay;
 mod run;
 mod verify;
 
@@ -42,6 +43,7 @@ enum Command {
     Facts(facts::Args),
     Verify(verify::Args),
     Probe(probe::Args),
+    Replay(replay::Args),
     /// Tell what codes and frames say, one answer a line
     #[command(subcommand)]
     Decode(decode::Command),
@@ -67,8 +69,10 @@ enum Error {
     Output(#[from] io::Error),
 }
 
-/// Runs the command that the process was started with.
-pub fn main() -> ExitCode {
+/// Runs the command that the process was started with. `allocations` counts those of the calling thread.
+pub fn main(allocations: fn() -> u64) -> ExitCode {
+    // A process has one main.
+    let _ = bench::presence::ALLOCATIONS.set(allocations);
     let stdout = io::stdout();
     let terminal = stdout.is_terminal();
     ExitCode::from(run(std::env::args_os(), &mut io::stdin().lock(), &mut stdout.lock(), &mut io::stderr(), terminal))
@@ -105,6 +109,7 @@ pub fn run(
         Command::Facts(args) => facts::run(&args, &mut output),
         Command::Verify(args) => verify::run(&args, &mut output),
         Command::Probe(args) => probe::run(&args, &mut output),
+        Command::Replay(args) => replay::run(&args, &mut output),
         Command::Decode(command) => decode::run(&command, input, &mut output),
         Command::Encode(command) => encode::run(&command, input, &mut output),
         Command::Bench(command) => bench::run(&command, &mut output),
