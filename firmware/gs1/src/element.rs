@@ -226,24 +226,37 @@ impl<'a> Elements<'a> {
 
     /// No AI twice with different values, and none beside one that it excludes.
     fn check_pairs(&self) -> Result<(), ElementError> {
-        for element in self.iter() {
-            for other in self.iter().filter(|other| other.position < element.position) {
-                if other.ai == element.ai && (other.value != element.value || self.0.form == Form::Link) {
+        let mut ais = [Ai { digits: [0; 4], len: 0 }; ELEMENTS_MAX];
+        let mut count = 0;
+        for (place, element) in ais.iter_mut().zip(self.iter()) {
+            *place = element.ai;
+            count += 1;
+        }
+        let ais = &ais[..count];
+        let signed = ais.iter().any(|ai| ai.as_str() == "8030");
+        for (element, index) in self.iter().zip(0..count) {
+            if ais[..index].contains(&element.ai) {
+                let mut before = self.iter().take(index).filter(|other| other.ai == element.ai);
+                if self.0.form == Form::Link || before.any(|other| other.value != element.value) {
                     return Err(element.error(Reason::Repeated));
                 }
             }
-            let excludes = |other: &Element<'_>| {
-                other.ai != element.ai && element.row.excludes.split(',').any(|pattern| other.ai.matches(pattern))
-            };
             // A digital signature is of one thing, not of a kind of things.
-            let is_kind = |len| element.value.octets().count() == len;
-            let signed = matches!(element.ai.as_str(), "253" | "255") && is_kind(13)
-                || element.ai.as_str() == "8003" && is_kind(14);
-            if signed && self.value("8030").is_some() {
+            let kind = match element.ai.as_str() {
+                "253" | "255" => 13,
+                "8003" => 14,
+                _ => 0,
+            };
+            if signed && element.value.octets().count() == kind {
                 return Err(element.error(Reason::Content { allowed: "a key with its serial beside (8030)" }));
             }
-            if let Some(other) = self.iter().find(excludes) {
-                return Err(element.error(Reason::Excluded { by: other.ai }));
+            let excludes = |other: &&Ai| {
+                **other != element.ai && element.row.excludes.split(',').any(|pattern| other.matches(pattern))
+            };
+            if !element.row.excludes.is_empty()
+                && let Some(&by) = ais.iter().find(excludes)
+            {
+                return Err(element.error(Reason::Excluded { by }));
             }
         }
         Ok(())

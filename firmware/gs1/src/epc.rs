@@ -130,8 +130,14 @@ impl Identity {
                 ais.at()
             }
         };
+        let words = end.div_ceil(16) * 2;
+        if let Some(epc) = octets.get(..words).and_then(Epc::new) {
+            return Ok(Self { scheme, bits: end as u16, epc });
+        }
+        // The last word isn't full.
         let mut writer = Writer::new();
-        octets.iter().take(end.div_ceil(8)).for_each(|octet| writer.put(8, u64::from(*octet)));
+        octets.iter().for_each(|octet| writer.put(8, u64::from(*octet)));
+        writer.skip_to(end);
         Self::written(scheme, end, &writer)
     }
 
