@@ -24,8 +24,8 @@ fn compare<T>(name: &str, items: &[T], ours: Read<T>, floor: Read<T>) {
     for _ in 0..ROUNDS {
         let sums = [ours, floor].map(|read| {
             let start = Instant::now();
-            let sum = items.iter().fold(Some((0u64, 0u64)), |sum, item| {
-                let ((gtins, serials), (gtin, serial)) = (sum?, read(black_box(item))?);
+            let sum = items.iter().try_fold((0u64, 0u64), |(gtins, serials), item| {
+                let (gtin, serial) = read(black_box(item))?;
                 Some((gtins.wrapping_add(gtin), serials.wrapping_add(serial)))
             });
             (sum, start.elapsed())
@@ -58,13 +58,13 @@ fn floor_epc(epc: &Epc) -> Option<(u64, u64)> {
     Some((body * 10 + u64::from(check_digit(body)), field(58, 38)))
 }
 
-fn ours_scan(scan: &String) -> Option<(u64, u64)> {
+fn ours_scan(scan: &&str) -> Option<(u64, u64)> {
     let elements = Elements::parse(scan).ok()?;
     Some((elements.value("01")?.number()?, elements.value("21")?.number()?))
 }
 
 /// `]C1`, a GTIN, an expiry, a lot, a serial, and nothing else.
-fn floor_scan(scan: &String) -> Option<(u64, u64)> {
+fn floor_scan(scan: &&str) -> Option<(u64, u64)> {
     let rest = scan.strip_prefix("]C101")?;
     let (gtin, rest) = rest.split_at_checked(14)?;
     let (date, rest) = rest.strip_prefix("17")?.split_at_checked(6)?;
@@ -87,5 +87,6 @@ fn main() {
     let scans: Vec<_> = (0..CODES)
         .map(|index| format!("]C101{:014}1727030010LOT{index}\u{1D}21{}", gtin(index), index * 7919))
         .collect();
+    let scans: Vec<_> = scans.iter().map(String::as_str).collect();
     compare("GS1-128 scan to its elements", &scans, ours_scan, floor_scan);
 }
