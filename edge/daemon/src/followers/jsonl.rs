@@ -133,8 +133,8 @@ mod tests {
     fn follow(edge: &Edge) {
         let follower = edge.follow(JsonLines::new(&file(edge)));
         until("the file is complete", || written(edge).len() >= edge.lines().len());
-        until("the follower knows it", || follower.standing().behind == 0);
-        assert_eq!(follower.standing().trouble, None);
+        until("the follower knows it", || follower.gauge().standing().behind == 0);
+        assert_eq!(follower.gauge().standing().trouble, None);
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
         let mut edge = Edge::new();
         edge.record(600);
         let follower = edge.follow(JsonLines::new(&file(&edge)));
-        until("it has caught up", || follower.standing().behind == 0 && written(&edge).len() == 600);
+        until("it has caught up", || follower.gauge().standing().behind == 0 && written(&edge).len() == 600);
         edge.record(2);
         until("it goes on", || written(&edge).len() == 602);
         assert_eq!(written(&edge), edge.lines());
@@ -185,8 +185,8 @@ mod tests {
         {
             fs::write(file(&edge), foreign).expect("writes");
             let follower = edge.follow(JsonLines::new(&file(&edge)));
-            until("it is told", || follower.standing().trouble.is_some());
-            let standing = follower.standing();
+            until("it is told", || follower.gauge().standing().trouble.is_some());
+            let standing = follower.gauge().standing();
             let trouble = standing.trouble.expect("told");
             assert!(trouble.contains("facts.jsonl: holds something else than facts of site test"), "{trouble}");
             drop(follower);
@@ -200,11 +200,11 @@ mod tests {
         edge.record(1);
         let path = edge.dir.path().join("later/facts.jsonl");
         let follower = edge.follow(JsonLines::new(&path));
-        until("it is told", || follower.standing().trouble.is_some());
-        assert_eq!(follower.standing().behind, 1);
+        until("it is told", || follower.gauge().standing().trouble.is_some());
+        assert_eq!(follower.gauge().standing().behind, 1);
         fs::create_dir(edge.dir.path().join("later")).expect("creates");
-        until("it is written", || follower.standing().behind == 0);
-        assert_eq!(follower.standing().trouble, None);
+        until("it is written", || follower.gauge().standing().behind == 0);
+        assert_eq!(follower.gauge().standing().trouble, None);
         assert_eq!(fs::read_to_string(path).expect("reads"), format!("{}\n", edge.lines()[0]));
     }
 }

@@ -1,8 +1,8 @@
 //! Followers: what goes from the journal to the outside, fact by fact.
 //!
 //! A follower is a cursor over the journal and a destination. It has its own thread and its own eyes on the journal,
-//! so a destination that is slow, full or dead slows nobody: the follower falls behind, says so ([`Follower::standing`])
-//! and catches up later. Every fact is delivered at least once, in order; its key (site, epoch, seq) tells a repeat.
+//! so a destination that is slow, full or dead slows nobody: the follower falls behind, says so (in the log, and by its
+//! [`Gauge`] on the page) and catches up later. Every fact is delivered at least once, in order; its key (site, epoch, seq) tells a repeat.
 
 mod jsonl;
 mod mqtt;
@@ -11,6 +11,7 @@ pub use jsonl::JsonLines;
 pub use mqtt::{MqttMirror, MqttSettings};
 
 use crate::journal::{Filter, Key, OpenError, Reader, Recorded};
+use serde::Serialize;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
@@ -66,10 +67,17 @@ pub struct Feed {
     reader: Reader,
     epoch: u32,
     bell: watch::Receiver<u64>,
-    progress: Arc<Mutex<Progress>>,
+    gauge: Gauge,
 }
 
 impl Feed {
+    fn open(name: &str, dir: &Path, bell: &Bell) -> Result<Self, OpenError> {
+        let reader = Reader::open(dir)?;
+        let head = reader.head().map_err(|error| OpenError::Other(format!("follower {name}: {error}")))?;
+        let gauge = Gauge { name: name.into(), bell: bell.0.subscribe(), progress: Arc::default() };
+        Ok(Self { reader, epoch: head.epoch, bell: bell.0.subscribe(), gauge })
+    }
+
     /// The next facts after `after`: at least one, waited for, at most `limit`. May be dropped while it waits.
     ///
     /// # Errors
@@ -90,31 +98,50 @@ impl Feed {
         }
     }
 
-    /// The destination is there again.
+    /// The destination is there again. One that lacks facts is well only once it takes some: a full disk can be opened.
     pub fn well(&self) {
-        locked(&self.progress).trouble = None;
+        if self.gauge.standing().behind == 0 {
+            self.over(&mut locked(&self.gauge.progress));
+        }
     }
 
     /// The destination has every fact up to `cursor`: `facts` more than before.
     pub fn delivered(&self, cursor: Key, facts: u64) {
-        let mut progress = locked(&self.progress);
+        let mut progress = locked(&self.gauge.progress);
         if cursor.epoch == self.epoch {
             (progress.earlier, progress.seq) = (0, cursor.seq);
         } else {
             progress.earlier = progress.earlier.saturating_sub(facts);
         }
+        self.over(&mut progress);
     }
 
     /// A fact that the destination can't take at all was left out.
-    pub fn left_out(&self) {
-        locked(&self.progress).left_out += 1;
+    pub fn left_out(&self, fact: Key) {
+        tracing::warn!(follower = %self.gauge.name, %fact, "left out: too large for the destination");
+        locked(&self.gauge.progress).left_out += 1;
+    }
+
+    /// Something is wrong. The log tells each trouble once, however often it is met.
+    fn trouble(&self, trouble: String) {
+        let mut progress = locked(&self.gauge.progress);
+        if progress.trouble.as_ref() != Some(&trouble) {
+            tracing::warn!(follower = %self.gauge.name, %trouble, "facts don't get through");
+            progress.trouble = Some(trouble);
+        }
+    }
+
+    fn over(&self, progress: &mut Progress) {
+        if progress.trouble.take().is_some() {
+            tracing::info!(follower = %self.gauge.name, "facts get through again");
+        }
     }
 
     /// Begins anew at `cursor`.
     fn begin(&self, cursor: Key) -> Result<(), String> {
         let earlier = self.reader.count_before(self.epoch, cursor).map_err(|error| error.to_string())?;
         let seq = if cursor.epoch == self.epoch { cursor.seq } else { 0 };
-        let mut progress = locked(&self.progress);
+        let mut progress = locked(&self.gauge.progress);
         (progress.earlier, progress.seq) = (earlier, seq);
         Ok(())
     }
@@ -136,7 +163,7 @@ fn locked(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 }
 
 /// How a follower stands, for a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Standing {
     /// Durable facts that the destination doesn't have yet.
     pub behind: u64,
@@ -146,40 +173,18 @@ pub struct Standing {
     pub trouble: Option<String>,
 }
 
-/// A running follower. Dropping it stops it; what is not delivered then is delivered after the next start.
-#[derive(Debug)]
-pub struct Follower {
+/// Tells how a follower stands, from any thread.
+#[derive(Debug, Clone)]
+pub struct Gauge {
+    name: Arc<str>,
     bell: watch::Receiver<u64>,
     progress: Arc<Mutex<Progress>>,
-    stop: Option<oneshot::Sender<Infallible>>,
-    thread: Option<JoinHandle<()>>,
 }
 
-impl Follower {
-    /// Begins to bring the facts of the journal in `dir` to `destination`. `name` is for the list of threads.
-    ///
-    /// # Errors
-    /// The journal can't be read.
-    pub fn start(name: &str, dir: &Path, bell: &Bell, mut destination: impl Destination) -> Result<Self, OpenError> {
-        let reader = Reader::open(dir)?;
-        let other = |error: String| OpenError::Other(format!("follower {name}: {error}"));
-        let epoch = reader.head().map_err(|error| other(error.to_string()))?.epoch;
-        let progress = Arc::default();
-        let mut feed = Feed { reader, epoch, bell: bell.0.subscribe(), progress: Arc::clone(&progress) };
-        let (stop, stopped) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| other(error.to_string()))?;
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = stopped => {}
-                    () = run(&mut destination, &mut feed) => {}
-                }
-            });
-            destination.leave();
-        });
-        let thread = thread.map_err(|error| other(error.to_string()))?;
-        Ok(Self { bell: bell.0.subscribe(), progress, stop: Some(stop), thread: Some(thread) })
+impl Gauge {
+    /// The follower's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// How it stands at this moment.
@@ -191,6 +196,45 @@ impl Follower {
             left_out: progress.left_out,
             trouble: progress.trouble.clone(),
         }
+    }
+}
+
+/// A running follower. Dropping it stops it; what is not delivered then is delivered after the next start.
+#[derive(Debug)]
+pub struct Follower {
+    gauge: Gauge,
+    stop: Option<oneshot::Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Follower {
+    /// Begins to bring the facts of the journal in `dir` to `destination`. `name` is for the list of threads.
+    ///
+    /// # Errors
+    /// The journal can't be read.
+    pub fn start(name: &str, dir: &Path, bell: &Bell, mut destination: impl Destination) -> Result<Self, OpenError> {
+        let mut feed = Feed::open(name, dir, bell)?;
+        let gauge = feed.gauge.clone();
+        let other = |error: std::io::Error| OpenError::Other(format!("follower {name}: {error}"));
+        let (stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(other)?;
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = stopped => {}
+                    () = run(&mut destination, &mut feed) => {}
+                }
+            });
+            destination.leave();
+        });
+        let thread = thread.map_err(other)?;
+        Ok(Self { gauge, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// What tells how it stands; it outlives the follower.
+    pub fn gauge(&self) -> &Gauge {
+        &self.gauge
     }
 }
 
@@ -219,13 +263,10 @@ async fn run(destination: &mut impl Destination, feed: &mut Feed) {
             Err(trouble) => trouble,
         };
         destination.leave();
-        {
-            let mut progress = locked(&feed.progress);
-            progress.trouble = Some(trouble);
-            // It went on for a while: the trouble is a new one.
-            if from.epoch == feed.epoch && progress.seq > from.seq {
-                wait = WAIT;
-            }
+        feed.trouble(trouble);
+        // It went on for a while: the trouble is a new one.
+        if from.epoch == feed.epoch && locked(&feed.gauge.progress).seq > from.seq {
+            wait = WAIT;
         }
         tokio::time::sleep(jitter(wait)).await;
         wait = (wait * 2).min(WAIT_MAX);
@@ -239,7 +280,7 @@ fn jitter(wait: Duration) -> Duration {
 }
 
 #[cfg(test)]
-mod testing {
+pub(crate) mod testing {
     //! A journal with followers.
 
     use super::*;
@@ -290,11 +331,68 @@ mod testing {
     }
 
     /// Waits for what other threads will bring about.
-    pub(super) fn until(what: &str, mut done: impl FnMut() -> bool) {
+    pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
         let begin = std::time::Instant::now();
         while !done() {
             assert!(begin.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
             thread::sleep(Duration::from_millis(2));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::Edge;
+    use super::*;
+    use std::io;
+
+    /// What is logged meanwhile, without its times.
+    fn logged(work: impl FnOnce()) -> Vec<String> {
+        #[derive(Clone, Default)]
+        struct Log(Arc<Mutex<Vec<u8>>>);
+        impl io::Write for Log {
+            fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+                self.0.lock().expect("whole").extend(octets);
+                Ok(octets.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).without_time();
+        tracing::subscriber::with_default(subscriber.with_ansi(false).with_target(false).finish(), work);
+        let text = String::from_utf8(log.0.lock().expect("whole").clone()).expect("text");
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_log_tells_each_trouble_once_and_when_it_is_over() {
+        let mut edge = Edge::new();
+        edge.record(2);
+        let feed = Feed::open("archive", edge.dir.path(), &edge.bell).expect("opens");
+        let log = logged(|| {
+            for _ in 0..3 {
+                feed.trouble("the disk is full".into());
+                feed.well(); // it could be opened, but lacks facts
+            }
+            feed.trouble("a wrong password".into());
+            feed.delivered(Key { epoch: 1, seq: 1 }, 1);
+            feed.delivered(Key { epoch: 1, seq: 2 }, 1);
+            feed.trouble("the disk is full".into());
+            feed.well();
+            feed.left_out(Key { epoch: 1, seq: 3 });
+        });
+        let wanted = [
+            "WARN facts don't get through follower=archive trouble=the disk is full",
+            "WARN facts don't get through follower=archive trouble=a wrong password",
+            "INFO facts get through again follower=archive",
+            "WARN facts don't get through follower=archive trouble=the disk is full",
+            "INFO facts get through again follower=archive",
+            "WARN left out: too large for the destination follower=archive fact=1/3",
+        ];
+        assert_eq!(log, wanted);
+        assert_eq!(feed.gauge.standing(), Standing { behind: 0, left_out: 1, trouble: None });
     }
 }

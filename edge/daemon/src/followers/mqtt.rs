@@ -128,7 +128,7 @@ impl Destination for MqttMirror {
                 },
                 page = feed.next(self.window.last(), room), if room > 0 => for fact in &page? {
                     if self.publish(&client, fact)? {
-                        feed.left_out();
+                        feed.left_out(fact.key);
                     }
                 },
                 () = tokio::time::sleep_until(save_at), if self.window.cursor != self.saved => {
@@ -380,14 +380,14 @@ mod tests {
         assert_eq!(receive(&heard, &first[199]), first);
         edge.record(1);
         assert_eq!(receive(&heard, &edge.lines()[200]), edge.lines()[200..]);
-        until("all is acknowledged", || follower.standing().behind == 0);
-        assert_eq!(follower.standing().trouble, None);
+        until("all is acknowledged", || follower.gauge().standing().behind == 0);
+        assert_eq!(follower.gauge().standing().trouble, None);
         drop(follower);
         assert_eq!(fs::read_to_string(edge.dir.path().join("mqtt.cursor")).expect("saved"), "1/201\n");
         edge.record(2);
         let follower = edge.follow(mirror(&edge, broker.port));
         assert_eq!(receive(&heard, &edge.lines()[202]), edge.lines()[201..], "nothing is sent again");
-        until("all is acknowledged", || follower.standing().behind == 0);
+        until("all is acknowledged", || follower.gauge().standing().behind == 0);
     }
 
     #[test]
@@ -399,14 +399,14 @@ mod tests {
         // Nobody listens on this port yet.
         let port = free_port();
         let follower = edge.follow(mirror(&edge, port));
-        until("it is told", || follower.standing().trouble.is_some());
-        let standing = follower.standing();
+        until("it is told", || follower.gauge().standing().trouble.is_some());
+        let standing = follower.gauge().standing();
         assert_eq!(standing.behind, 3);
         let trouble = standing.trouble.expect("told");
         assert!(trouble.starts_with(&format!("broker 127.0.0.1:{port}: ")), "{trouble}");
         link(port, broker.port, usize::MAX);
         assert_eq!(receive(&heard, &edge.lines()[2]), edge.lines());
-        until("all is well", || follower.standing() == Standing { behind: 0, left_out: 0, trouble: None });
+        until("all is well", || follower.gauge().standing() == Standing { behind: 0, left_out: 0, trouble: None });
     }
 
     /// Forwards connections on `port` to the broker, and cuts each after so many octets to it.
@@ -434,7 +434,7 @@ mod tests {
         link(port, broker.port, 20_000);
         let follower = edge.follow(mirror(&edge, port));
         assert_eq!(receive(&heard, &edge.lines()[299]), edge.lines());
-        until("all is acknowledged", || follower.standing().behind == 0);
+        until("all is acknowledged", || follower.gauge().standing().behind == 0);
     }
 
     #[test]
@@ -443,8 +443,8 @@ mod tests {
         edge.record(1);
         fs::write(edge.dir.path().join("mqtt.cursor"), "elsewhere").expect("writes");
         let follower = edge.follow(mirror(&edge, free_port()));
-        until("it is told", || follower.standing().trouble.is_some());
-        let trouble = follower.standing().trouble.expect("told");
+        until("it is told", || follower.gauge().standing().trouble.is_some());
+        let trouble = follower.gauge().standing().trouble.expect("told");
         assert!(trouble.ends_with("is no cursor: delete it to send every fact again"), "{trouble}");
     }
 

@@ -4,6 +4,7 @@ use super::history::{self, LIMIT_MAX, Query};
 use super::problem::Problem;
 use super::words::{Words, discrepancy, words};
 use super::{App, FactLine, Request, Shared, What, assets, events};
+use crate::followers::Gauge;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, State};
@@ -46,15 +47,22 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// The view, each discrepancy with its words.
-pub(super) fn picture(view: &View, site: &Site) -> Value {
+/// The view, each discrepancy with its words, and how the followers stand.
+pub(super) fn picture(view: &View, shared: &Shared) -> Value {
     let mut picture = json!(view);
+    picture["followers"] = shared.followers.iter().map(follower).collect();
     if let Some(Value::Array(open)) = picture.get_mut("discrepancies") {
         for (value, open) in open.iter_mut().zip(&view.discrepancies) {
-            value["words"] = json!(discrepancy(open, site));
+            value["words"] = json!(discrepancy(open, &shared.site));
         }
     }
     picture
+}
+
+fn follower(gauge: &Gauge) -> Value {
+    let mut told = json!(gauge.standing());
+    told["id"] = json!(gauge.name());
+    told
 }
 
 /// A fact with its words.
@@ -96,7 +104,7 @@ pub(super) async fn told(shared: &Shared, query: Query) -> Result<Vec<Told>, Pro
 
 async fn view(State(app): State<App>) -> Json<Value> {
     let view = app.shared.view.borrow().clone();
-    Json(picture(&view, &app.shared.site))
+    Json(picture(&view, &app.shared))
 }
 
 /// What a caller may ask of the facts.

@@ -105,7 +105,7 @@ impl Stream {
                 changed = self.view.changed() => {
                     changed.ok()?;
                     let view = self.view.borrow_and_update().clone();
-                    let picture = picture(&view, &self.app.shared.site);
+                    let picture = picture(&view, &self.app.shared);
                     self.ready.push_back(Event::default().event("view").data(picture.to_string()));
                 }
                 fact = self.facts.recv() => match (fact, self.last) {

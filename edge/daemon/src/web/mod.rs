@@ -17,6 +17,7 @@ mod readers;
 pub mod words;
 
 use crate::drivers::Readers;
+use crate::followers::Gauge;
 use crate::vestibule::{Guest, Vestibule};
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -69,10 +70,12 @@ pub struct Shared {
     pub site: Arc<Site>,
     /// The ways to readers that take commands, by device.
     pub(crate) readers: Arc<Readers>,
+    /// How each follower stands.
+    pub(crate) followers: Arc<[Gauge]>,
 }
 
 impl Shared {
-    /// Without readers that take commands.
+    /// Without readers that take commands, and without followers.
     pub fn new(
         view: watch::Receiver<Arc<View>>,
         facts: broadcast::Sender<Arc<FactLine>>,
@@ -80,7 +83,7 @@ impl Shared {
         data: PathBuf,
         site: Arc<Site>,
     ) -> Self {
-        Self { view, facts, requests, data, site, readers: Arc::default() }
+        Self { view, facts, requests, data, site, readers: Arc::default(), followers: Arc::default() }
     }
 }
 

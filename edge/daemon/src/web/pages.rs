@@ -72,7 +72,7 @@ async fn floor(State(app): State<App>) -> Html<String> {
         Ok(facts) => (facts, None),
         Err(problem) => (Vec::new(), Some(problem.detail)),
     };
-    let first = json!({ "view": picture(&view, site), "facts": facts, "unread": unread });
+    let first = json!({ "view": picture(&view, &app.shared), "facts": facts, "unread": unread });
     let totals = [
         ("units", "Units in book"),
         ("tags", "Tags present"),
@@ -173,6 +173,21 @@ async fn floor(State(app): State<App>) -> Html<String> {
                                 }
                                 p data-f="last_error" { "–" }
                                 p data-f="note" {}
+                            }
+                        }
+                    }
+                }
+                @if !app.shared.followers.is_empty() {
+                    section.panel.devices.followers aria-labelledby="h-followers" {
+                        h2 #h-followers { "Followers" small #followers-count aria-live="polite" {} }
+                        ul {
+                            @for (at, follower) in app.shared.followers.iter().enumerate() {
+                                li data-follower=(at) data-state="never" {
+                                    b { (follower.name()) } span.kind { "takes every fact" }
+                                    span.state data-f="state" { "–" }
+                                    p data-f="trouble" {}
+                                    p data-f="left_out" {}
+                                }
                             }
                         }
                     }

@@ -2,6 +2,8 @@
 
 use super::testing::{Daemon, EPC, story, view};
 use super::{What, api, pages, router, serve};
+use crate::followers::testing::until;
+use crate::followers::{Bell, Follower, JsonLines};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode};
@@ -110,6 +112,23 @@ async fn the_view_comes_with_words_for_each_discrepancy() {
     assert_eq!(words["headline"], "Mug #7");
     assert_eq!(words["sentence"], "Book says A-01-1, radio says Dock");
     assert_eq!(view["zones"][1]["book"], 3);
+}
+
+#[tokio::test]
+async fn a_followers_trouble_is_in_the_view_and_has_a_place_on_the_page() {
+    let mut daemon = Daemon::new(5);
+    let (data, bell) = (daemon.shared.data.clone(), Bell::new(5));
+    let nowhere = JsonLines::new(&data.join("absent/facts.jsonl"));
+    let follower = Follower::start("archive", &data, &bell, nowhere).expect("starts");
+    daemon.shared.followers = Arc::new([follower.gauge().clone()]);
+    until("it is in trouble", || follower.gauge().standing().trouble.is_some());
+    let app = app(&daemon);
+    let told = body(get(&app, "/api/view").await).await["followers"][0].clone();
+    assert_eq!((&told["id"], &told["behind"], &told["left_out"]), (&json!("archive"), &json!(5), &json!(0)));
+    let trouble = told["trouble"].as_str().expect("told");
+    assert!(trouble.contains("absent/facts.jsonl: No such file"), "{trouble}");
+    let page = text(get(&app, "/").await).await;
+    assert!(page.contains(r#"<li data-follower="0""#) && page.contains("<b>archive</b>"), "{page}");
 }
 
 #[tokio::test]

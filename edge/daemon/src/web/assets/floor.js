@@ -27,6 +27,9 @@ function render() {
   renderTransports();
   const down = view.devices.filter((device) => !device.up).length;
   put(id("devices-count"), down ? `${down} of ${view.devices.length} down` : "all up");
+  view.followers.forEach(renderFollower);
+  const stuck = view.followers.filter((follower) => follower.trouble).length;
+  put(id("followers-count"), stuck ? `${stuck} of ${view.followers.length} in trouble` : "all well");
   renderDoubts();
 }
 
@@ -91,6 +94,15 @@ function renderDevice(device, at) {
   error.title = device.last_error ?? "";
   const warmth = device.temperature_c === null ? null : `${device.temperature_c} °C`;
   put(field(node, "note"), [warmth, device.note].filter((word) => word).join(", "));
+}
+
+function renderFollower(follower, at) {
+  const node = document.querySelector(`[data-follower="${at}"]`);
+  if (!node) return;
+  node.dataset.state = follower.trouble ? "down" : "up";
+  put(field(node, "state"), follower.behind ? `${count(follower.behind)} behind` : "up to date");
+  put(field(node, "trouble"), follower.trouble ?? "");
+  put(field(node, "left_out"), follower.left_out ? `${count(follower.left_out)} left out: too large for it` : "");
 }
 
 function renderRobot(robot, at) {
