@@ -128,3 +128,96 @@ impl Barcode<'_> {
         }
     }
 }
+
+/// A label that isn't GS1's, known by its form; it names a thing only as an alias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label {
+    /// A postal item (UPU S10): two letters, eight digits, their check digit, a country.
+    Postal,
+    /// A parcel of UPS: `1Z`, 16 letters and digits of which the last is a check digit.
+    Ups,
+    /// A marketplace's stock number: `X00`, seven letters and digits.
+    Fnsku,
+}
+
+impl Label {
+    /// The name of the kind: `s10`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Postal => "s10",
+            Self::Ups => "ups",
+            Self::Fnsku => "fnsku",
+        }
+    }
+}
+
+/// The kind of a label; `None` if it is like none of them, or its check digit is wrong.
+pub fn label(text: &str) -> Option<Label> {
+    let octets = text.as_bytes();
+    let is_code = |part: &[u8]| part.iter().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+    match octets {
+        [a, b, digits @ .., c, d] if digits.len() == 9 && [a, b, c, d].iter().all(|c| c.is_ascii_uppercase()) => {
+            let weights = [8, 6, 4, 2, 3, 5, 9, 7];
+            number(digits)?;
+            let sum: u32 = digits.iter().zip(weights).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
+            let wanted = match 11 - sum % 11 {
+                10 => 0,
+                11 => 5,
+                other => other,
+            };
+            (u32::from(digits[8] - b'0') == wanted).then_some(Label::Postal)
+        }
+        [b'1', b'Z', body @ .., check @ b'0'..=b'9'] if body.len() == 15 && is_code(body) => {
+            // A letter counts as a digit, A as 2 and on in tens.
+            let value = |c: u8| u32::from(if c.is_ascii_digit() { c - b'0' } else { (c - b'A' + 2) % 10 });
+            let sum: u32 = body.iter().zip([1, 2].into_iter().cycle()).map(|(c, weight)| value(*c) * weight).sum();
+            ((10 - sum % 10) % 10 == u32::from(check - b'0')).then_some(Label::Ups)
+        }
+        [b'X', b'0', b'0', body @ ..] if body.len() == 7 && is_code(body) => Some(Label::Fnsku),
+        _ => None,
+    }
+}
+
+/// The GTIN-12 that the eight digits of a UPC-E symbol stand for; `None` if they are none, or the check digit is wrong
+/// (General Specifications §5.2.2.4).
+pub fn expand_upc_e(text: &str) -> Option<u64> {
+    let digits: [u8; 8] = text.as_bytes().try_into().ok()?;
+    number(&digits)?;
+    let [system, a, b, c, d, e, last, check] = digits.map(|digit| u64::from(digit - b'0'));
+    if system > 1 {
+        return None;
+    }
+    let (company, item) = match last {
+        0..=2 => (a * 10_000 + b * 1_000 + last * 100, c * 100 + d * 10 + e),
+        3 => (a * 10_000 + b * 1_000 + c * 100, d * 10 + e),
+        4 => (a * 10_000 + b * 1_000 + c * 100 + d * 10, e),
+        _ => (a * 10_000 + b * 1_000 + c * 100 + d * 10 + e, last),
+    };
+    let gtin = (system * 10_000_000_000 + company * 100_000 + item) * 10 + check;
+    check_digit_holds(gtin).then_some(gtin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_known_by_form_and_check_digit() {
+        assert_eq!(label("RR473124829GB"), Some(Label::Postal));
+        assert_eq!(label("RR473124828GB"), None);
+        assert_eq!(label("1Z5R89390357567127"), Some(Label::Ups));
+        assert_eq!(label("1Z5R89390357567126"), None);
+        assert_eq!(label("X001ABCDEF"), Some(Label::Fnsku));
+        for other in ["", "A-03-2", "4006381333931", "1Z", "RR47312482éGB"] {
+            assert_eq!(label(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn upc_e_is_expanded_by_its_last_digit() {
+        assert_eq!(expand_upc_e("04252614"), Some(42_100_005_264));
+        assert_eq!(expand_upc_e("01234505"), Some(12_000_003_455));
+        assert_eq!(expand_upc_e("04252615"), None);
+        assert_eq!(expand_upc_e("24252614"), None);
+    }
+}
