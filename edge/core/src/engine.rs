@@ -542,7 +542,10 @@ impl Engine {
                     self.dispatch();
                 }
                 // A repeat may come while the first one's facts are still under way: it waits for the newest.
-                self.hold(self.recorder.seq(), Effect::Recorded { sorter, boot, item });
+                // While nothing can be committed its repeats are not gathered: it goes on repeating.
+                if self.held.len() < HELD_MAX {
+                    self.hold(self.recorder.seq(), Effect::Recorded { sorter, boot, item });
+                }
             }
             SorterEvent::Belt(belt) => {
                 if self.devices[usize::from(sorter.0)].belt.replace(belt) != Some(belt) {
@@ -651,27 +654,31 @@ impl Engine {
     pub fn view(&self, now: Timestamp) -> View {
         let site = &self.site;
         let state = self.recorder.state();
+        let located = site.locations.iter().map(|location| (&*location.code, usize::from(location.zone.0)));
+        let zone_of: BTreeMap<&str, usize> = located.collect();
         let mut books = vec![0_u64; site.zones.len()];
         for (key, &quantity) in state.stock.iter() {
-            if let Some(location) = site.location(&key.location) {
-                books[usize::from(location.zone.0)] += quantity;
+            if let Some(&zone) = zone_of.get(&*key.location) {
+                books[zone] += quantity;
             }
         }
         let discrepancies: Vec<_> = state.discrepancies.iter().map(|(&id, open)| discrepancy_view(id, open)).collect();
-        let zones = site.zones.iter().enumerate().map(|(at, zone)| {
-            let touches = |open: &&DiscrepancyView| {
-                let book = open.book.as_ref().and_then(|book| site.location(book)).map(|book| usize::from(book.zone.0));
-                open.world == zone.code || book == Some(at)
-            };
-            ZoneView {
-                code: zone.code.clone(),
-                name: zone.name.clone(),
-                kind: zone.kind,
-                area: zone.area,
-                book: books[at],
-                tags: self.presence.tags_in(ZoneIx(at as u16)),
-                discrepancies: discrepancies.iter().filter(touches).count() as u32,
+        let mut doubts = vec![0_u32; site.zones.len()];
+        for open in &discrepancies {
+            let book = open.book.as_ref().and_then(|book| zone_of.get(&**book).copied());
+            let world = site.zone_coded(&open.world).map(|zone| usize::from(zone.0));
+            for zone in book.into_iter().chain(world.filter(|_| world != book)) {
+                doubts[zone] += 1;
             }
+        }
+        let zones = site.zones.iter().enumerate().map(|(at, zone)| ZoneView {
+            code: zone.code.clone(),
+            name: zone.name.clone(),
+            kind: zone.kind,
+            area: zone.area,
+            book: books[at],
+            tags: self.presence.tags_in(ZoneIx(at as u16)),
+            discrepancies: doubts[at],
         });
         let portals = site.portals.iter().zip(&self.portals).enumerate().map(|(at, (portal, live))| PortalView {
             code: portal.code.clone(),

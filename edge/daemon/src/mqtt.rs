@@ -90,16 +90,16 @@ impl Connection {
         Self { client, happened, poll }
     }
 
-    /// Publishes with QoS 1.
+    /// Publishes.
     ///
     /// # Errors
     /// Nothing was taken.
-    pub(crate) fn publish(&self, topic: String, payload: Vec<u8>, retain: bool) -> Result<(), NotTaken> {
+    pub(crate) fn publish(&self, topic: String, payload: Vec<u8>, qos: QoS, retain: bool) -> Result<(), NotTaken> {
         let octets = topic.len() + payload.len();
         if octets > MESSAGE_MAX {
             return Err(NotTaken::TooLong(octets));
         }
-        self.client.try_publish(topic, QoS::AtLeastOnce, retain, payload).map_err(|_| NotTaken::Full)
+        self.client.try_publish(topic, qos, retain, payload).map_err(|_| NotTaken::Full)
     }
 }
 
@@ -117,6 +117,8 @@ async fn poll(
     say: mpsc::Sender<Happened>,
 ) {
     let mut unconfirmed = topics.len();
+    // Retained messages of the first topics come before the last one is confirmed.
+    let mut early = Vec::new();
     loop {
         let news = match tokio::time::timeout(SILENCE_MAX, events.poll()).await {
             Err(_) => Some(Happened::Over("it is silent".into())),
@@ -151,9 +153,19 @@ async fn poll(
             Ok(Ok(_)) => None,
         };
         let Some(news) = news else { continue };
-        let over = matches!(news, Happened::Over(_));
+        let waits = unconfirmed > 0 && matches!(news, Happened::Message { .. } | Happened::TooLong(_));
+        if waits && early.len() < WAITING_MAX {
+            early.push(news);
+            continue;
+        }
+        let (up, over) = (matches!(news, Happened::Up), matches!(news, Happened::Over(_)));
         if say.send(news).await.is_err() || over {
             return;
+        }
+        for news in early.drain(..).filter(|_| up) {
+            if say.send(news).await.is_err() {
+                return;
+            }
         }
     }
 }

@@ -24,6 +24,9 @@ pub const ACTIONS_MAX: usize = PENDING_MAX + 4;
 /// Quantities are 1 to this.
 pub const QUANTITY_MAX: u32 = 1_000_000;
 
+/// A tag that is heard again this soon, by what heard it last, is the same scan.
+pub(crate) const REPEAT_WITHIN: Duration = Duration::from_secs(3);
+
 /// How long an answer stays on the screen before the next thing to do takes its place.
 pub const ANSWER_STAYS: Duration = Duration::from_secs(10);
 
@@ -175,7 +178,7 @@ pub struct Scanner<const ITEMS: usize, const LOCATIONS: usize, C = Catalogue<ITE
     /// Seqs that were answered with a warning, the youngest ones.
     warned: Deque<u32, 16>,
     /// The last accepted act on a single thing: its repeat is not another act.
-    last_single: Option<(u32, IntentBody)>,
+    last_single: Option<(u32, IntentBody, Timestamp)>,
     answer: Verdict,
     /// When the answer has stood long enough; `None` once it has made way.
     idle_at: Option<Timestamp>,
@@ -239,6 +242,7 @@ impl<const ITEMS: usize, const LOCATIONS: usize, C: BorrowMut<Catalogue<ITEMS, L
             Event::Key(key) => self.key(now, key, actions),
             Event::Badge(worker) => {
                 self.put_back();
+                self.last_single = None;
                 self.worker = worker;
                 self.prompt(now, actions);
             }
@@ -413,6 +417,7 @@ impl<const ITEMS: usize, const LOCATIONS: usize, C: BorrowMut<Catalogue<ITEMS, L
                 self.say(now, Level::Ok, TextKey::ScanItem, &[&at], actions);
             }
             self.location = Some(at);
+            self.last_single = None;
         } else {
             let from = self.location.clone().filter(|_| self.mode == Mode::Move);
             if self.accept(now, from, &at, actions) {
@@ -436,10 +441,12 @@ impl<const ITEMS: usize, const LOCATIONS: usize, C: BorrowMut<Catalogue<ITEMS, L
                 }
                 let single = held.single;
                 let body = self.body(&held, None, &at);
-                match &self.last_single {
+                match &mut self.last_single {
                     // A tag answers as often as it is asked.
-                    Some((seq, last)) if single && *last == body => {
-                        if self.pending.iter().all(|pending| pending.seq != *seq) {
+                    Some((seq, last, heard)) if single && *last == body && now - *heard <= REPEAT_WITHIN => {
+                        *heard = now;
+                        let seq = *seq;
+                        if self.pending.iter().all(|pending| pending.seq != seq) {
                             let (level, key) = self.kept_words(held.unknown);
                             self.say_kept(now, level, key, held.quantity, &held.name, actions);
                         }
@@ -503,7 +510,7 @@ impl<const ITEMS: usize, const LOCATIONS: usize, C: BorrowMut<Catalogue<ITEMS, L
         for (index, held) in core::mem::take(&mut self.hands).into_iter().enumerate() {
             let seq = self.next_seq;
             let body = self.body(&held, from.clone(), at);
-            self.last_single = held.single.then(|| (seq, body.clone()));
+            self.last_single = held.single.then(|| (seq, body.clone(), now));
             self.next_seq += 1;
             self.kept += 1;
             let Held { quantity, name, unknown, .. } = held;
@@ -533,6 +540,7 @@ impl<const ITEMS: usize, const LOCATIONS: usize, C: BorrowMut<Catalogue<ITEMS, L
                     return;
                 }
                 self.put_back();
+                self.last_single = None;
                 self.mode = mode;
             }
             Key::Digit(digit) => {

@@ -2,6 +2,7 @@
 
 extern crate std;
 
+use crate::app::REPEAT_WITHIN;
 use crate::*;
 use proptest::prelude::*;
 use std::string::{String, ToString};
@@ -345,6 +346,29 @@ fn a_tag_answers_often_but_is_one_thing() {
     rig.scan("A-2");
     rig.step(Event::Tag(tag));
     assert_eq!(rig.stored().len(), 2);
+}
+
+#[test]
+fn a_tag_that_is_scanned_anew_is_a_scan_of_its_own() {
+    let mut rig = rig();
+    let tag = Event::Tag(Epc::from_hex(TAG).expect("hex"));
+    rig.scan("A-1");
+    rig.step(tag.clone());
+    rig.now += Duration::from_secs(1);
+    rig.step(tag.clone());
+    rig.now += Duration::from_secs(1);
+    rig.step(tag.clone());
+    assert_eq!(rig.stored().len(), 1, "it lies before the reader all the while");
+    rig.now += REPEAT_WITHIN;
+    rig.step(tag.clone());
+    assert_eq!(rig.stored().len(), 2, "later");
+    rig.scan("A-1");
+    rig.step(tag.clone());
+    assert_eq!(rig.stored().len(), 3, "with its location");
+    rig.mode(Mode::PutAway);
+    rig.scan("A-1");
+    rig.step(tag);
+    assert_eq!(rig.stored().len(), 4, "in its mode");
 }
 
 #[test]

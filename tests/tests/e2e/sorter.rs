@@ -1,5 +1,6 @@
 //! Parcels on the belt: from the scan point to the chute, over a real broker.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use stowage_tests::plant::{Edge, Plant};
@@ -291,6 +292,19 @@ fn a_restart_with_items_on_the_belt_accounts_for_each_and_begins_anew() {
     assert_eq!(sorter.told("violation"), [] as [Value; 0]);
     edge.stop();
     plant.verify();
+}
+
+#[test]
+fn an_edge_that_starts_knows_the_sorter_by_what_the_broker_keeps() {
+    let plant = Plant::new();
+    let (_broker, sorter, edge) = at_work(&plant);
+    edge.stop();
+    // It says nothing now: what is known comes from the broker.
+    sorter.signal(Signal::STOP);
+    let edge = plant.edge();
+    edge.wait_device("sorter-1", true);
+    sorter.signal(Signal::CONT);
+    edge.stop();
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::adapt::robot::{self, Said};
 use crate::config;
 use crate::mqtt::{Connection, Happened};
 use crate::runtime::{Clock, Port};
+use rumqttc::QoS;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use stowage_core::input::{DeviceEvent, RobotEvent};
@@ -38,10 +39,14 @@ struct ToEngine<'a> {
 }
 
 impl Sink for ToEngine<'_> {
-    fn publish(&mut self, topic: &str, payload: Vec<u8>, _qos: Qos, retain: bool) {
+    fn publish(&mut self, topic: &str, payload: Vec<u8>, qos: Qos, retain: bool) {
         if let Some(connection) = self.connection {
+            let qos = match qos {
+                Qos::AtMostOnce => QoS::AtMostOnce,
+                Qos::AtLeastOnce => QoS::AtLeastOnce,
+            };
             // What finds no room is sent again by the session, as long as it makes sense.
-            let _ = connection.publish(topic.into(), payload, retain);
+            let _ = connection.publish(topic.into(), payload, qos, retain);
         }
     }
 

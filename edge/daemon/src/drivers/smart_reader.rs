@@ -6,6 +6,7 @@ use crate::config::{Broker, Control};
 use crate::http;
 use crate::mqtt::{Connection, Happened};
 use crate::runtime::{Clock, Hearing, Port};
+use rumqttc::QoS;
 use std::sync::Arc;
 use stowage_base::{TagRead, Timestamp, Visit};
 use stowage_core::input::DeviceEvent;
@@ -35,7 +36,7 @@ pub(super) struct Publish;
 impl Carry<zebra_iotc::Command> for Publish {
     fn carry(&mut self, connection: Option<&Connection>, out: zebra_iotc::Command) {
         if let Some(connection) = connection {
-            let _ = connection.publish(out.topic, out.payload, false);
+            let _ = connection.publish(out.topic, out.payload, QoS::AtLeastOnce, false);
         }
     }
 }

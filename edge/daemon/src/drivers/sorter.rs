@@ -5,6 +5,7 @@ use super::outlet::Outlet;
 use crate::config::Broker;
 use crate::mqtt::{Connection, Happened};
 use crate::runtime::{Clock, Port};
+use rumqttc::QoS;
 use std::sync::Arc;
 use stowage_core::Effect;
 use stowage_core::input::DeviceEvent;
@@ -35,7 +36,7 @@ impl Sink for ToEngine<'_> {
     fn publish(&mut self, topic: &str, payload: Vec<u8>) {
         if let Some(connection) = self.connection {
             // What finds no room is sent again by the session, as long as it makes sense.
-            let _ = connection.publish(format!("{}{topic}", self.base), payload, false);
+            let _ = connection.publish(format!("{}{topic}", self.base), payload, QoS::AtLeastOnce, false);
         }
     }
 

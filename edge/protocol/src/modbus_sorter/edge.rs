@@ -9,6 +9,9 @@ use crate::sorter::{Chute, End, Event, Order};
 use std::collections::{BTreeMap, VecDeque};
 use stowage_base::{Code, Duration, Timestamp};
 
+/// A status is asked for before whatever waits in the ring once it is late by this.
+const OVERDUE: Duration = Duration::from_millis(750);
+
 /// The edge's heartbeat moves so often.
 const HEARTBEAT_PERIOD: Duration = Duration::from_secs(1);
 
@@ -338,7 +341,9 @@ impl Edge {
         let record = (known.recorded > known.confirmed)
             .then_some((Timestamp::EPOCH, Asked::Beat { boot, through: known.recorded }));
         let patient = |(at, asked): (Timestamp, Asked)| (at.max(self.refused_until), asked);
-        let others = [Some(beat), command, ring, record].map(|wish| wish.map(patient));
+        // However much waits in the ring, the PLC must not seem silent.
+        let overdue = (now > self.status_at + OVERDUE).then_some(status);
+        let others = [Some(beat), command, overdue, ring, record].map(|wish| wish.map(patient));
         let ranked: Vec<_> = others.into_iter().flatten().chain([status]).collect();
         let due = ranked.iter().find(|(at, _)| *at <= now);
         due.or_else(|| ranked.iter().min_by_key(|(at, _)| *at)).copied()

@@ -265,6 +265,9 @@ impl Status {
         if boot == 0 {
             return Err("boot is 0, the PLC counts its starts from 1".to_owned());
         }
+        if last == u32::MAX {
+            return Err("the ring's last event is 4294967295: its program must start anew before that".to_owned());
+        }
         if first == 0 || first > last.saturating_add(1) || last - (first - 1) > u32::from(map.slots) {
             return Err(format!("the ring holds events {first} to {last}, which {} slots can't", map.slots));
         }

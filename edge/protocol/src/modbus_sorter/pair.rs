@@ -489,6 +489,22 @@ fn a_ring_that_overflows_is_told_and_costs_the_oldest() {
 }
 
 #[test]
+fn a_long_ring_over_a_slow_line_is_read_without_taking_the_plc_for_silent() {
+    let mut pair = Pair::with_slots(7, RTU, 256);
+    pair.run(ms(1_000));
+    pair.disconnect();
+    for _ in 0..120 {
+        pair.induct();
+    }
+    pair.run(ms(6_000));
+    pair.connect();
+    let before = pair.told(|event| matches!(event, Event::Down { .. }));
+    pair.run(ms(30_000));
+    assert_eq!(pair.book.ended.len(), 120);
+    assert_eq!(pair.told(|event| matches!(event, Event::Down { .. })), before, "{:?}", pair.told);
+}
+
+#[test]
 fn a_wrong_map_is_told_and_nothing_is_written() {
     let mut pair = Pair::new(8, Framing::Tcp);
     pair.settings.map = Map { status: 100, ring: 400, edge: 3_000, ..MAP };
