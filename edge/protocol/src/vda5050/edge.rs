@@ -56,6 +56,19 @@ pub struct Order {
     pub deadline: Timestamp,
 }
 
+impl Order {
+    /// Whether `later` tells the same update: nodes that were passed may be missing, the deadline may be another.
+    fn is_repeated_by(&self, later: &Self) -> bool {
+        let from = self.first_sequence.max(later.first_sequence);
+        self.id == later.id && self.update == later.update && self.rest(from) == later.rest(from)
+    }
+
+    /// The nodes from this number on, which isn't before the first.
+    fn rest(&self, from: u32) -> Option<&[Stop]> {
+        self.nodes.get((from - self.first_sequence) as usize / 2..)
+    }
+}
+
 /// A node of the way.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Stop {
@@ -397,14 +410,21 @@ impl Edge {
     }
 
     /// Tells the robot where to drive, now and again until it shows that it knows, never after the order's deadline.
-    /// A repeat changes nothing; a way that changes the base, or a lower update, is [rejected](Event::Rejected). While
-    /// the robot has another order in work, or is cancelling, this one waits.
+    /// A repeat, with or without the nodes that were passed, changes the deadline alone: told anew, what was missed
+    /// leaves after all. A way that changes the base, or a lower update, is [rejected](Event::Rejected). While the robot
+    /// has another order in work, or is cancelling, this one waits.
     pub fn order(&mut self, now: Timestamp, order: Order, sink: &mut impl Sink) {
         if let Err(reason) = self.admissible(&order) {
             return sink.event(Event::Rejected { order: order.id, update: order.update, reason });
         }
         match &mut self.task {
-            Some(task) if task.wish == order => return,
+            Some(task) if task.wish.is_repeated_by(&order) => {
+                task.wish.deadline = order.deadline;
+                task.settled = task.accepted >= Some(order.update);
+                if let Some(flight) = task.flight.as_mut().filter(|flight| flight.update == order.update) {
+                    flight.deadline = order.deadline;
+                }
+            }
             Some(task) if task.wish.id == order.id => {
                 if !task.settled && task.flight.as_ref().is_none_or(|flight| flight.update != task.wish.update) {
                     // Superseded before it left.
@@ -713,7 +733,7 @@ impl Edge {
         let Some(wish) = self.task.as_ref().map(|task| &task.wish).filter(|wish| wish.id == order.id) else {
             return Ok(());
         };
-        if wish == order {
+        if wish.is_repeated_by(order) {
             return Ok(());
         }
         if order.update <= wish.update {

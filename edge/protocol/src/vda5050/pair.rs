@@ -542,6 +542,61 @@ fn an_order_whose_time_is_over_never_leaves() {
     assert_eq!((pair.orders_said().len(), pair.robot.last_node()), (0, ("N0", 0)));
 }
 
+/// What was passed is left out, and the deadline is another: the way is the same.
+fn anew(order: &Order, passed: usize, deadline: Timestamp) -> Order {
+    let (first_sequence, nodes) = (order.first_sequence + 2 * passed as u32, order.nodes[passed..].to_vec());
+    Order { first_sequence, nodes, deadline, ..order.clone() }
+}
+
+#[test]
+fn an_order_that_is_told_anew_after_a_break_is_the_same_order() {
+    for version in Version::ALL {
+        let mut pair = Pair::new(version, 15);
+        pair.run(secs(1));
+        let told = Order { deadline: pair.now + secs(60), ..order("o-1", 0, &[0, 1, 2, 3], 4) };
+        pair.order(told.clone());
+        while pair.reached("o-1") != [0, 2] {
+            pair.run(ms(500));
+        }
+        pair.disconnect_edge();
+        pair.run(secs(1));
+        pair.connect_edge();
+        pair.run(secs(1));
+        let said = pair.orders_said().len();
+        pair.order(anew(&told, 1, pair.now + secs(60)));
+        pair.order(told.clone());
+        pair.run(secs(20));
+        assert_eq!(pair.count(|event| matches!(event, Event::Rejected { .. })), 0, "{:?}", pair.host.events);
+        assert_eq!(pair.orders_said().len(), said, "the robot has it");
+        assert_eq!((pair.robot.last_node(), pair.reached("o-1")), (("N3", 6), vec![0, 2, 4, 6]));
+        // A robot that drove on over a way that changed meanwhile is another matter.
+        let mut other = anew(&told, 2, pair.now + secs(60));
+        other.nodes[1] = Stop { released: true, ..stop(9) };
+        pair.order(other);
+        assert_eq!(pair.count(|event| matches!(event, Event::Rejected { update: 0, .. })), 1);
+    }
+}
+
+#[test]
+fn an_update_whose_time_was_over_leaves_once_it_is_told_anew() {
+    let mut pair = Pair::new(Version::V2_1, 16);
+    pair.run(secs(1));
+    pair.order(order("o-1", 0, &[0, 1, 2, 3], 2));
+    pair.run(secs(10));
+    pair.disconnect_edge();
+    let told = Order { deadline: pair.now + secs(5), ..order("o-1", 1, &[0, 1, 2, 3], 4) };
+    pair.order(told.clone());
+    pair.run(secs(10));
+    pair.connect_edge();
+    pair.run(secs(10));
+    assert_eq!(pair.robot.last_node(), ("N1", 2), "its time was over");
+    pair.order(anew(&told, 1, pair.now + secs(60)));
+    pair.run(secs(20));
+    assert_eq!((pair.robot.last_node(), pair.robot.violations()), (("N3", 6), &[][..]));
+    assert_eq!(pair.count(|event| matches!(event, Event::Missed { .. })), 1);
+    assert_eq!(pair.count(|event| matches!(event, Event::Rejected { .. })), 0);
+}
+
 /// A connection message of the robot.
 fn connection(version: Version, at: Timestamp, header_id: u32, state: model::ConnectionState) -> (String, Vec<u8>) {
     let base =
@@ -705,6 +760,13 @@ impl Fleet {
                         pair.edge.cancel(pair.now, &id, &mut pair.host);
                         pair.route();
                     }
+                }
+                // As a fleet does that can't know what got through.
+                Event::Up if self.number > 0 && !self.cancelled => {
+                    let order = self.order();
+                    let passed = pair.edge.report().filter(|report| report.order == id);
+                    let passed = passed.map_or(0, |report| report.last_sequence as usize / 2);
+                    pair.order(anew(&order, passed.min(self.released - 1), pair.now + secs(60)));
                 }
                 Event::Cancelled { order } if order == id => self.finished = true,
                 Event::State(report) if report.order == id && report.idle && !self.cancelled => {
