@@ -138,6 +138,7 @@ impl Engine {
         self.advance(now);
         let body = Body::Started(Started { version: version.into() });
         self.clerk(Act::edge(now)).record(None, None, None, body);
+        self.fleet.start(&mut self.recorder, &self.site, self.now);
     }
 
     fn clerk(&mut self, act: Act) -> Clerk<'_> {
@@ -328,7 +329,7 @@ impl Engine {
 
     /// Robots that were left alone for a while are there again.
     fn rested(&mut self) {
-        self.fleet.rested(self.now);
+        self.fleet.rested(&mut self.recorder, &self.site, self.now, &self.full_chutes);
         self.dispatch();
     }
 

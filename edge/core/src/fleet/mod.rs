@@ -6,7 +6,7 @@
 //! what a robot reports frees what it has passed, and moves the load in the book (`load`).
 //!
 //! What a robot holds it holds until it reports that it has gone on, however long it is silent. After a restart every
-//! robot counts as silent.
+//! robot counts as silent; one that the site no longer has holds nothing.
 
 mod load;
 #[cfg(test)]
@@ -23,7 +23,7 @@ use crate::record::{Act, Clerk, Recorder};
 use crate::roadmap::NodeIx;
 use crate::site::{DeviceIx, DeviceKind, Site, TransportWhen};
 use crate::state::{Driving, Robot, State, Transport, TransportState};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use stowage_base::{Code, Duration, Epc, Timestamp};
 use traffic::{Mover, Readiness, Wait};
 
@@ -38,6 +38,12 @@ const REFUSED_WAIT: Duration = Duration::from_secs(30);
 
 /// After so many drives that came to nothing a transport has failed.
 const ATTEMPTS_MAX: u8 = 3;
+
+/// What a rule says is looked at again after this, should a transport that it asked for have come to nothing.
+const RULES_PERIOD: Duration = Duration::from_secs(60);
+
+/// A transport that a rule asks for is named by so many octets of its chute's name, and a number: a code's length.
+const RULE_NAME_MAX: usize = 12;
 
 /// What is known of a robot since the start; nothing durable.
 #[derive(Debug, Default)]
@@ -63,6 +69,8 @@ pub struct Fleet {
     live: BTreeMap<DeviceIx, Live>,
     effects: Vec<Effect>,
     relocated: Vec<Relocation>,
+    /// When to look at the rules again.
+    rules_at: Option<Timestamp>,
     /// Why a transport without a robot has none.
     unassigned: Option<&'static str>,
 }
@@ -154,6 +162,30 @@ impl Fleet {
         Ok(fleet)
     }
 
+    /// The edge begins to run: what robots had that it no longer knows goes to others, or has failed.
+    pub fn start(&mut self, recorder: &mut Recorder, site: &Site, now: Timestamp) {
+        self.rules_at = (!site.transports.is_empty()).then_some(now + RULES_PERIOD);
+        let robots = recorder.state().robots.iter().map(|(code, _)| code);
+        let gone: Vec<Code> = robots.filter(|code| !site.is_robot(code)).cloned().collect();
+        let mut desk = Desk { recorder, site, now };
+        for code in gone {
+            self.dismiss(&mut desk, &code, "edge.toml has no such robot any more");
+        }
+    }
+
+    /// A robot is gone for good: it holds nothing any more, and what it had to do is over. What it carries stays on it.
+    fn dismiss(&mut self, desk: &mut Desk<'_>, code: &Code, why: &str) {
+        let row = desk.row(code);
+        if let Some(drive) = &row.drive {
+            desk.drive(code, &drive.id, Some(why.into()), false, Body::DriveLost);
+        }
+        self.release(desk, code, Some(why.into()), true);
+        if let Some(node) = row.node {
+            let body = Body::RobotPlaced(RobotPlaced { robot: code.clone(), node: None });
+            desk.clerk(None, None).record(Some(code.as_str().into()), Some(node), Some(why.into()), body);
+        }
+    }
+
     /// What is to be done once the facts so far are durable.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
@@ -166,11 +198,33 @@ impl Fleet {
 
     /// When to call [`dispatch`](Self::dispatch) if nothing comes before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.live.values().filter_map(|live| live.rests_until).min()
+        self.live.values().filter_map(|live| live.rests_until).chain(self.rules_at).min()
     }
 
-    /// Time has passed: whoever has rested long enough can be given something.
-    pub fn rested(&mut self, now: Timestamp) {
+    /// Time has passed: whoever has rested long enough can be given something, and what a rule says may still be so.
+    /// `full`: the chutes that are full now, by sorter.
+    pub fn rested(&mut self, recorder: &mut Recorder, site: &Site, now: Timestamp, full: &BTreeSet<(DeviceIx, Code)>) {
+        self.wake(now);
+        if self.rules_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.rules_at = Some(now + RULES_PERIOD);
+        for rule in &site.transports {
+            let from_there = |transport: &Transport| transport.from == rule.from && !transport.state.ended();
+            if recorder.state().transports.iter().any(|(_, transport)| from_there(transport)) {
+                continue;
+            }
+            match rule.when {
+                TransportWhen::Full if full.iter().any(|(_, chute)| *chute == rule.from) => {
+                    self.full(recorder, site, now, &rule.from);
+                }
+                TransportWhen::Full => {}
+                TransportWhen::Parcels(_) => self.laid(recorder, site, now, &rule.from),
+            }
+        }
+    }
+
+    fn wake(&mut self, now: Timestamp) {
         for live in self.live.values_mut() {
             live.rests_until = live.rests_until.filter(|until| *until > now);
         }
@@ -268,7 +322,8 @@ impl Fleet {
             return;
         }
         let cause = desk.recorder.seq();
-        let Some(transport) = stowage_base::code(&format!("{from}-{}", cause + 1)) else { return };
+        let name = &from[..from.floor_char_boundary(RULE_NAME_MAX)];
+        let Some(transport) = stowage_base::code(&format!("{name}-{}", cause + 1)) else { return };
         let why = match happened {
             TransportWhen::Full => format!("{from} is full"),
             TransportWhen::Parcels(lying) => format!("{lying} parcels lie at {from}"),
@@ -457,12 +512,19 @@ impl Fleet {
         body: fn(DriveStep) -> Body,
     ) {
         desk.drive(code, &drive.id, why.clone(), true, body);
+        self.release(desk, code, why, false);
+    }
+
+    /// A robot has lost its drive, and what it was for goes on without it, or is over as well. If it is `gone`, what it
+    /// carries won't arrive.
+    fn release(&mut self, desk: &mut Desk<'_>, code: &Code, why: Option<String>, gone: bool) {
         let Some(id) = desk.row(code).transport else { return };
         let Some(transport) = desk.state().transports.get(&id).cloned() else { return };
         let step: fn(TransportStep) -> Body = match transport.state {
             _ if transport.recalled => Body::TransportCancelled,
             TransportState::Assigned if transport.attempts + 1 >= ATTEMPTS_MAX => Body::TransportFailed,
             TransportState::Assigned => Body::TransportUnassigned,
+            _ if gone => Body::TransportFailed,
             // The robot has the load: it gets another drive.
             _ => return,
         };
@@ -499,7 +561,7 @@ impl Fleet {
         if self.live.is_empty() {
             return;
         }
-        self.rested(now);
+        self.wake(now);
         let mut desk = Desk { recorder, site, now };
         self.assign(&mut desk);
         self.begin(&mut desk);

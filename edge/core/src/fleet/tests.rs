@@ -317,6 +317,12 @@ impl Bench {
         self.commit();
     }
 
+    fn wait(&mut self, secs: i64) {
+        self.now += Duration::from_secs(secs);
+        self.engine.tick(self.now);
+        self.commit();
+    }
+
     fn sorted(&mut self, item: u32, parcel: &str) {
         self.input(Input::Announce { request: 9, code: code(parcel), route: code("NORTH") });
         let decide_by = self.now + Duration::from_secs(5);
@@ -480,9 +486,7 @@ fn a_refused_drive_goes_to_another_robot_and_three_refusals_end_it() {
     assert_eq!(bench.why("transport.unassigned"), "I can't turn there");
     assert_eq!(refuse(&mut bench), AMR_2);
     assert_eq!(bench.state("T-1"), TransportState::Planned, "both are left alone for a while");
-    bench.now += Duration::from_secs(31);
-    bench.engine.tick(bench.now);
-    bench.commit();
+    bench.wait(31);
     refuse(&mut bench);
     assert_eq!(bench.state("T-1"), TransportState::Failed);
     assert_eq!(bench.why("transport.failed"), "I can't turn there");
@@ -624,6 +628,104 @@ fn rules_ask_for_transports_when_a_chute_is_full_or_so_many_parcels_lie_there() 
     assert_eq!(bench.why("transport.planned"), "2 parcels lie at C1");
     bench.work();
     assert_eq!(bench.engine.state().parcels_at("DOCK").len(), 3);
+}
+
+#[test]
+fn a_rule_asks_again_as_long_as_what_it_says_is_so() {
+    let full = Input::Sorter { sorter: SORTER, event: SorterEvent::Full { chute: code("C1"), full: true } };
+    for when in [TransportWhen::Full, TransportWhen::Parcels(1)] {
+        let rule = TransportRule { from: code("C1"), to: code("DOCK"), when };
+        let mut bench = Bench::new(Site { transports: vec![rule], ..site() }, &[(AMR_1, "W")]);
+        bench.machines.get_mut(&AMR_1).expect("a robot").refuses_load = Some("the way in is blocked");
+        bench.sorted(1, "P-1");
+        bench.input(full.clone());
+        bench.work();
+        assert_eq!((bench.kinds("transport.planned").len(), bench.kinds("transport.failed").len()), (1, 1));
+        bench.machines.get_mut(&AMR_1).expect("a robot").refuses_load = None;
+        bench.wait(61);
+        assert_eq!(bench.kinds("transport.planned").len(), 2, "it is still {when:?}");
+        bench.wait(61);
+        assert_eq!(bench.kinds("transport.planned").len(), 2, "one is on its way");
+        while bench.kinds("transport.loaded").is_empty() {
+            assert!(bench.step(AMR_1));
+        }
+        bench.wait(61);
+        assert_eq!(bench.kinds("transport.planned").len(), 2, "the sorter may yet see that it is empty");
+        bench.work();
+        bench.input(Input::Sorter { sorter: SORTER, event: SorterEvent::Full { chute: code("C1"), full: false } });
+        bench.wait(200);
+        assert_eq!((bench.kinds("transport.planned").len(), bench.kinds("transport.delivered").len()), (2, 1));
+    }
+}
+
+#[test]
+fn a_rule_for_a_chute_with_a_long_name_asks_as_well() {
+    let long = "CHUTE-OF-NORTH-DOCK-ONE-AND-LAST";
+    assert_eq!(long.len(), stowage_base::CODE_LEN_MAX);
+    let rule = TransportRule { from: code(long), to: code("DOCK"), when: TransportWhen::Full };
+    let mut bench = Bench::new(Site { transports: vec![rule], ..site() }, &[]);
+    bench.input(Input::Sorter { sorter: SORTER, event: SorterEvent::Full { chute: code(long), full: true } });
+    let transports = &bench.engine.state().transports;
+    let (id, transport) = transports.iter().next().expect("it was asked for");
+    assert_eq!((id.as_str(), transport.from.as_str()), ("CHUTE-OF-NOR-2", long));
+}
+
+#[test]
+fn a_robot_that_edge_toml_no_longer_has_frees_its_nodes_and_its_transport() {
+    // On the way to its load; with the load on it; on the way for the third time; its transport cancelled.
+    for (what, expected) in [
+        ("assigned", TransportState::Planned),
+        ("loaded", TransportState::Failed),
+        ("third", TransportState::Failed),
+        ("recalled", TransportState::Cancelled),
+    ] {
+        let mut bench = Bench::new(site(), &[(AMR_1, "W")]);
+        bench.sorted(1, "P-1");
+        bench.ask("T-1", "C1", "DOCK");
+        bench.tell(AMR_1);
+        match what {
+            "loaded" => {
+                while bench.state("T-1") != TransportState::Loaded {
+                    assert!(bench.step(AMR_1));
+                }
+            }
+            "third" => {
+                for _ in 0..2 {
+                    bench.machines.insert(AMR_1, Machine::at("W"));
+                    bench.tell(AMR_1);
+                    bench.tell(AMR_1);
+                }
+            }
+            "recalled" => drop(bench.cancel("T-1")),
+            _ => {}
+        }
+        let machine = bench.machines.remove(&AMR_1).expect("a robot");
+        let devices = bench.site.devices.iter().filter(|device| device.code != "amr-1").cloned().collect();
+        bench.site = Arc::new(Site { devices, ..site() });
+        bench.restart();
+        assert_eq!(bench.state("T-1"), expected, "{what}");
+        assert_eq!(bench.why("drive.lost"), "edge.toml has no such robot any more");
+        assert_eq!(bench.node("amr-1"), None, "it holds nothing");
+        let facts = bench.facts.len();
+        bench.restart();
+        assert_eq!(bench.facts.len(), facts + 1, "that is told once");
+        // Another does what is left to do, over the nodes of the one that is gone.
+        bench.machines.insert(DeviceIx(2), Machine::at("P"));
+        bench.tell(DeviceIx(2));
+        bench.ask("T-2", "DOCK", "C1");
+        bench.work();
+        assert_eq!(bench.state("T-2"), TransportState::Delivered, "{what}");
+        let left = bench.engine.state().parcels_at("amr-1").len();
+        assert_eq!(left, usize::from(what == "loaded"), "what a robot carries stays on it");
+        // Put back, it stands where it says.
+        bench.machines.clear();
+        bench.site = Arc::new(site());
+        bench.restart();
+        bench.machines.insert(AMR_1, Machine { report: RobotReport { idle: true, ..machine.report }, ..machine });
+        bench.machines.get_mut(&AMR_1).expect("a robot").report.node = "W".into();
+        bench.tell(AMR_1);
+        assert_eq!(bench.node("amr-1").as_deref(), Some("W"), "{what}");
+    }
 }
 
 #[test]
