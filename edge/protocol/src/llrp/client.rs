@@ -17,7 +17,7 @@
 //! after the last antenna it starts again by itself (LLRP 1.0.1 §10.2.1.1) and needs no START_ROSPEC. Where a photo-eye
 //! gates it, it has no start trigger: it is started when the beam is broken, and again at its end while it is.
 //!
-//! Operations on tags' memories are [`access`]'s.
+//! Operations on tags' memories are in `access`.
 
 mod access;
 
