@@ -1,6 +1,7 @@
 //! `edge.toml`: this edge's devices and followers, where it listens and keeps its data.
 
 use super::device::{self, Device, Devices};
+use super::endpoints::Endpoints;
 use super::fault::nearest;
 use super::read::{File, Found, Names, Section};
 use super::url::Broker;
@@ -141,29 +142,22 @@ pub(super) fn read(mut root: Section<'_>) -> Written {
     let beside = |path: &str| file.beside(path);
     let data = root.text("data").map_or_else(|| ".stowage".into(), |data| data.value);
     let site = root.text("site").map(|site| beside(&site.value));
-    let listen = root.address("listen", "127.0.0.1:8080");
-    let scanners = root.address("scanners", "127.0.0.1:7070");
-    if let (Some(listen), Some(scanners)) = (&listen, &scanners)
-        && listen.value == scanners.value
-        && listen.value.port() != 0
-    {
-        file.fault(&scanners.at, format!("the page listens there (line {}): give another port", listen.at.line));
-    }
-    let devices = device::read(&mut root);
-    let followers = followers(&mut root, &beside);
+    let mut endpoints = Endpoints::new();
+    let mut listen = |key, who, port| {
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let at = root.place(key);
+        let address = root.address(key, &local.to_string()).map_or(local, |address| address.value);
+        endpoints.listen(file, &at, who, address);
+        address
+    };
+    let listen = (listen("listen", "the page", 8080), listen("scanners", "the scanners' port", 7070));
+    let devices = device::read(&mut root, &mut endpoints);
+    let followers = followers(&mut root, &mut endpoints, &beside);
     root.end();
-    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    Written {
-        data: beside(&data),
-        listen: listen.map_or(local(8080), |listen| listen.value),
-        scanners: scanners.map_or(local(7070), |scanners| scanners.value),
-        site,
-        devices,
-        followers,
-    }
+    Written { data: beside(&data), listen: listen.0, scanners: listen.1, site, devices, followers }
 }
 
-fn followers(root: &mut Section<'_>, beside: &impl Fn(&str) -> PathBuf) -> Vec<Follower> {
+fn followers(root: &mut Section<'_>, endpoints: &mut Endpoints, beside: &impl Fn(&str) -> PathBuf) -> Vec<Follower> {
     #[derive(Clone, Copy)]
     enum Kind {
         Jsonl,
@@ -179,8 +173,12 @@ fn followers(root: &mut Section<'_>, beside: &impl Fn(&str) -> PathBuf) -> Vec<F
         let (name, kind) = match kind.value {
             Kind::Jsonl => {
                 section.require(&[("path", "the file to append to, relative to this one")]);
-                let path = section.text("path").unwrap_or_default();
-                ("jsonl", FollowerKind::Jsonl { path: beside(&path.value) })
+                let text = section.text("path").unwrap_or_default();
+                let path = beside(&text.value);
+                if !text.value.is_empty() {
+                    endpoints.file(file, &text.at, &path);
+                }
+                ("jsonl", FollowerKind::Jsonl { path })
             }
             Kind::Mqtt => {
                 section.require(&[("url", "mqtt://HOST or mqtts://USER:PASSWORD@HOST:PORT")]);
@@ -203,6 +201,11 @@ fn followers(root: &mut Section<'_>, beside: &impl Fn(&str) -> PathBuf) -> Vec<F
             at: section.at.named(format!("{}.id", section.at.key)),
         });
         names.add(file, &id, index);
+        if let FollowerKind::Mqtt { broker, .. } = &kind
+            && names.index(&id.value) == Some(index)
+        {
+            endpoints.client(file, &id.at, broker, &id.value);
+        }
         followers.push(Follower { id: id.value, kind });
         section.end();
     }

@@ -6,6 +6,7 @@
 
 mod device;
 mod edge;
+mod endpoints;
 mod fault;
 mod read;
 mod roadmap;

@@ -153,6 +153,12 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Where a key stands that was not read yet; where it is absent, its section.
+    pub(super) fn place(&self, key: &str) -> At {
+        let line = self.table.get_key_value(key).map(|(name, _)| self.file.line(name.span().start));
+        At { line: line.unwrap_or(self.at.line), ..self.at.named(self.key(key)) }
+    }
+
     /// Ends the reading: whatever was not asked for is unknown here.
     pub(super) fn end(self) {
         for key in self.table.keys() {
@@ -451,6 +457,19 @@ impl Names {
             Some((_, line)) => file.fault(&name.at, format!("is given twice: first on line {line}")),
             None => {
                 self.by_name.insert(text.into(), (index, name.at.line));
+            }
+        }
+    }
+
+    /// Takes what only one may have; taken already, that is a fault with its mend. An empty name was faulty before.
+    pub(super) fn claim(&mut self, file: &File, at: &At, name: String, mend: &str) {
+        if name.is_empty() {
+            return;
+        }
+        match self.by_name.get(&name) {
+            Some((_, line)) => file.fault(at, format!("{name} is taken on line {line} already: {mend}")),
+            None => {
+                self.by_name.insert(name, (0, at.line));
             }
         }
     }

@@ -740,3 +740,109 @@ fn a_fixed_reader_may_dial_be_gated_and_be_held_to_its_region() {
         assert!(all.iter().any(|fault| fault.contains(part)), "{part}: {all:#?}");
     }
 }
+
+/// Devices and followers that are where the demo's are, or where another of these is.
+const TWINS: &str = r#"
+[[device]]
+id = "twin-llrp"
+kind = "llrp"
+url = "llrp://127.0.0.1"
+antennas = [{ port = 1, power_dbm = 30 }]
+[[device]]
+id = "twin-dialling"
+kind = "llrp"
+listen = "127.0.0.1:8080"
+antennas = [{ port = 1, power_dbm = 30 }]
+[[device]]
+id = "first-serial"
+kind = "mercury"
+url = "serial:///dev/null"
+region = "eu3"
+antennas = [1]
+power_dbm = 27
+[[device]]
+id = "twin-serial"
+kind = "sorter-modbus"
+url = "serial:///dev/../dev/null?baud=9600"
+unit = 2
+[[device]]
+id = "first-plc"
+kind = "sorter-modbus"
+url = "modbus://10.0.0.9"
+[[device]]
+id = "other-plc"
+kind = "sorter-modbus"
+url = "modbus://10.0.0.9"
+unit = 2
+[[device]]
+id = "twin-plc"
+kind = "sorter-modbus"
+url = "modbus://10.0.0.9:502"
+unit = 1
+[[device]]
+id = "twin-impinj"
+kind = "impinj-iot"
+url = "mqtt://127.0.0.1:1883"
+control = "http://root:hunter2@127.0.0.1:8070"
+antennas = [{ port = 1, power_dbm = 30 }]
+[[device]]
+id = "twin-zebra"
+kind = "zebra-iotc"
+url = "mqtt://127.0.0.1:1883"
+topics = "zebra/bench-1"
+antennas = [{ port = 1, power_dbm = 30 }]
+[[device]]
+id = "twin-robot"
+kind = "robot"
+url = "mqtt://127.0.0.1"
+vda5050 = "2.0"
+manufacturer = "northway"
+serial = "nw-0007"
+[[follower]]
+id = "sorter-1"
+kind = "mqtt"
+url = "mqtt://127.0.0.1:1884"
+[[follower]]
+id = "twin-file"
+kind = "jsonl"
+path = "./.stowage/facts.jsonl"
+"#;
+
+#[test]
+fn no_two_parts_of_an_edge_are_one_and_the_same() {
+    let folder = copy(&[("scanners = \"127.0.0.1:7070\"", "scanners = \"0.0.0.0:8080\"")], &[]);
+    let path = folder.path().join("edge.toml");
+    let text = fs::read_to_string(&path).expect("the copy") + TWINS;
+    fs::write(&path, &text).expect("writes");
+    let line = |of: &str| text.lines().position(|line| line.starts_with(of)).map_or(0, |at| at + 1);
+    let own = |key: &str, name: &str, of: &str| {
+        format!("{key}: {name} is taken on line {} already: give each device its own", line(of))
+    };
+    let page = format!("the page (line {}) listens at", line("listen"));
+    let serial = "serial line /dev/null";
+    let robot = "robot uagv/northway/nw-0007 at 127.0.0.1:1883";
+    let facts = path.with_file_name(".stowage").join("facts.jsonl");
+    let expected = [
+        format!("scanners: {page} 0.0.0.0:8080 already: give another port"),
+        own("device[10].url", "reader 127.0.0.1:5084", "url = \"llrp://127.0.0.1:5084\""),
+        format!("device[11].listen: {page} 127.0.0.1:8080 already: give another port"),
+        own("device[13].url", serial, "url = \"serial:///dev/null"),
+        own("device[16].url", "unit 1 at 10.0.0.9:502", "url = \"modbus://10.0.0.9\""),
+        own("device[17].control", "reader 127.0.0.1:8070", "control = "),
+        own("device[18].id", "topic zebra/bench-1/data at 127.0.0.1:1883", "id = \"bench-1\""),
+        own("device[19].id", robot, "id = \"robot-1\""),
+        format!(
+            "follower[2].id \"sorter-1\": client sorter-1 of broker 127.0.0.1 is taken on line {} already: give another id",
+            line("id = \"sorter-1\"")
+        ),
+        format!(
+            "follower[3].path \"./.stowage/facts.jsonl\": file {} is taken on line {} already: give each \
+             follower its own",
+            facts.display(),
+            line("path = ")
+        ),
+    ];
+    let found: Vec<_> = faults(folder.path()).into_iter().map(|(_, _, fault)| fault).collect();
+    let found: Vec<_> = found.into_iter().filter(|fault| fault.contains(" already: ")).collect();
+    assert_eq!(found, expected);
+}

@@ -18,6 +18,7 @@ pub use sorter_modbus::{ModbusLine, Parity, SorterModbus};
 pub use sorter_mqtt::{Chutes, SorterMqtt};
 pub use zebra_iotc::ZebraIotc;
 
+use super::endpoints::{self, Endpoints};
 use super::read::{At, Names, Section};
 use super::url::{self, Broker};
 use crate::tls;
@@ -169,7 +170,7 @@ const KINDS: &[(&str, Kind)] = &[
 ];
 
 /// Reads the devices of an edge's file.
-pub(super) fn read(root: &mut Section<'_>) -> Devices {
+pub(super) fn read(root: &mut Section<'_>, endpoints: &mut Endpoints) -> Devices {
     let mut devices =
         Devices { names: Names::new("device"), list: Vec::new(), antennas: BTreeMap::new(), robots: Vec::new() };
     let mut keys = Keys::new();
@@ -177,6 +178,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Devices {
     let kinds = kinds.join(", ");
     for (index, mut section) in root.sections("device").into_iter().enumerate() {
         let file = section.file;
+        let stands = endpoints::Places::of(&section);
         section.require(&[("id", "a short name"), ("kind", &kinds)]);
         let id = section.id("id").unwrap_or_default();
         devices.names.add(file, &id, index);
@@ -192,8 +194,12 @@ pub(super) fn read(root: &mut Section<'_>) -> Devices {
             Kind::Scanner => DeviceKind::Scanner(scanner::read(&mut section, &mut keys)),
             Kind::Robot => DeviceKind::Robot(robot::read(&mut section, index, &mut devices.robots)),
         });
-        if kind.is_some() {
+        if let Some(kind) = &kind {
             section.end();
+            // A second device of one id is a fault by that alone.
+            if devices.names.index(&id.value).is_none_or(|first| first == index) {
+                endpoints.device(file, &stands, &id.value, kind);
+            }
         }
         devices.list.push((id.value, kind));
     }
