@@ -11,6 +11,7 @@ mod facts;
 mod output;
 mod probe;
 mod replay;
+mod restored;
 mod run;
 mod verify;
 
@@ -42,6 +43,7 @@ enum Command {
     Check(check::Args),
     Facts(facts::Args),
     Verify(verify::Args),
+    Restored(restored::Args),
     Probe(probe::Args),
     Replay(replay::Args),
     /// Tell what codes and frames say, one answer a line
@@ -108,6 +110,7 @@ pub fn run(
         Command::Check(args) => check::run(&args, &mut output),
         Command::Facts(args) => facts::run(&args, &mut output),
         Command::Verify(args) => verify::run(&args, &mut output),
+        Command::Restored(args) => restored::run(&args, &mut output),
         Command::Probe(args) => probe::run(&args, &mut output),
         Command::Replay(args) => replay::run(&args, &mut output),
         Command::Decode(command) => decode::run(&command, input, &mut output),

@@ -14,7 +14,7 @@ use crate::journal::{Filter, Key, OpenError, Reader, Recorded};
 use serde::Serialize;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -65,6 +65,7 @@ pub trait Destination: Send + 'static {
 #[derive(Debug)]
 pub struct Feed {
     reader: Reader,
+    dir: PathBuf,
     epoch: u32,
     bell: watch::Receiver<u64>,
     gauge: Gauge,
@@ -75,7 +76,7 @@ impl Feed {
         let reader = Reader::open(dir)?;
         let head = reader.head().map_err(|error| OpenError::Other(format!("follower {name}: {error}")))?;
         let gauge = Gauge { name: name.into(), bell: bell.0.subscribe(), progress: Arc::default() };
-        Ok(Self { reader, epoch: head.epoch, bell: bell.0.subscribe(), gauge })
+        Ok(Self { reader, dir: dir.to_owned(), epoch: head.epoch, bell: bell.0.subscribe(), gauge })
     }
 
     /// The next facts after `after`: at least one, waited for, at most `limit`. May be dropped while it waits.
@@ -139,6 +140,14 @@ impl Feed {
 
     /// Begins anew at `cursor`.
     fn begin(&self, cursor: Key) -> Result<(), String> {
+        let head = self.reader.head().map_err(|error| error.to_string())?;
+        if cursor > head {
+            return Err(format!(
+                "has facts up to {cursor}, but the journal ends at {head}, so it is from a backup: stop the edge, run \
+                 `stowage restored --data {}`, and start it again",
+                self.dir.display()
+            ));
+        }
         let earlier = self.reader.count_before(self.epoch, cursor).map_err(|error| error.to_string())?;
         let seq = if cursor.epoch == self.epoch { cursor.seq } else { 0 };
         let mut progress = locked(&self.gauge.progress);
@@ -342,7 +351,7 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::Edge;
+    use super::testing::{Edge, until};
     use super::*;
     use std::io;
 
@@ -394,5 +403,22 @@ mod tests {
         ];
         assert_eq!(log, wanted);
         assert_eq!(feed.gauge.standing(), Standing { behind: 0, left_out: 1, trouble: None });
+    }
+
+    #[test]
+    fn what_is_ahead_of_a_restored_journal_is_told_how_to_mend_it() {
+        let mut edge = Edge::new();
+        edge.record(2);
+        let path = edge.dir.path().join("facts.jsonl");
+        let first = edge.lines()[0].clone();
+        // The outside has had three facts more than the backup holds.
+        let ahead = first.replacen("\"seq\":1,", "\"seq\":5,", 1);
+        assert_ne!(ahead, first);
+        std::fs::write(&path, format!("{first}\n{ahead}\n")).expect("writes");
+        let follower = edge.follow(JsonLines::new(&path));
+        until("it is told", || follower.gauge().standing().trouble.is_some());
+        let trouble = follower.gauge().standing().trouble.expect("told");
+        let mend = format!("run `stowage restored --data {}`", edge.dir.path().display());
+        assert!(trouble.starts_with("has facts up to 1/5, but the journal ends at 1/2") && trouble.contains(&mend));
     }
 }

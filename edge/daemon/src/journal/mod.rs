@@ -103,7 +103,7 @@ pub enum OpenError {
         holder: String,
     },
     /// Not a journal, or damaged.
-    #[error("{}: is damaged or no journal ({reason}): restore it from a backup", path.display())]
+    #[error("{}: is damaged or no journal ({reason}): {}", path.display(), restore(path))]
     Corrupt {
         /// The journal.
         path: PathBuf,
@@ -233,21 +233,27 @@ fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {
 
 /// What SQLite reports, in words that name the mend.
 fn explain(path: &Path, error: &rusqlite::Error) -> String {
-    let path = path.display();
+    let file = path.display();
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => format!("{path}: the disk is full: free some space"),
+        Some(ErrorCode::DiskFull) => format!("{file}: the disk is full: free some space"),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            format!("{path}: another program holds its write lock: close that program")
+            format!("{file}: another program holds its write lock: close that program")
         }
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            format!("{path}: {error}: give the file and its folder write permission")
+            format!("{file}: {error}: give the file and its folder write permission")
         }
-        Some(ErrorCode::SystemIoFailure) => format!("{path}: {error}: check the disk and its free space"),
+        Some(ErrorCode::SystemIoFailure) => format!("{file}: {error}: check the disk and its free space"),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            format!("{path}: {error}: restore it from a backup")
+            format!("{file}: {error}: {}", restore(path))
         }
-        _ => format!("{path}: {error}"),
+        _ => format!("{file}: {error}"),
     }
+}
+
+/// The mend for a journal at `path` that is lost.
+fn restore(path: &Path) -> String {
+    let dir = path.parent().unwrap_or(path);
+    format!("restore it from a backup, then run `stowage restored --data {}`", dir.display())
 }
 
 #[cfg(test)]

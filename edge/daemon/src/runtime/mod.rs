@@ -41,7 +41,9 @@ pub enum StartError {
     #[error(transparent)]
     Journal(#[from] OpenError),
     /// A stored row makes no sense.
-    #[error("the journal's state makes no sense: {0}: run `stowage verify`, restore it from a backup")]
+    #[error(
+        "the journal's state makes no sense: {0}: run `stowage verify`; restore it from a backup, then run `stowage restored`"
+    )]
     State(String),
     /// The clock is behind the journal.
     #[error(
