@@ -4,7 +4,7 @@ use super::device::{self, Device, Devices};
 use super::endpoints::Endpoints;
 use super::fault::nearest;
 use super::read::{File, Found, Names, Section};
-use super::url::Broker;
+use super::url::{self, Broker};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -19,6 +19,8 @@ pub struct Edge {
     pub data: PathBuf,
     /// Where the page and the API listen.
     pub listen: SocketAddr,
+    /// Names by which browsers may call the page, beside addresses and `localhost`.
+    pub names: Vec<String>,
     /// Where scanners connect.
     pub scanners: SocketAddr,
     /// The site; its `devices` are in the order of [`devices`](Self::devices).
@@ -81,6 +83,7 @@ impl<T> fmt::Debug for Secret<T> {
 pub(super) struct Written {
     pub(super) data: PathBuf,
     pub(super) listen: SocketAddr,
+    pub(super) names: Vec<String>,
     pub(super) scanners: SocketAddr,
     /// Where the site's file is; `None` if that is a fault.
     pub(super) site: Option<PathBuf>,
@@ -129,9 +132,9 @@ impl Written {
 
     /// The edge on its site, both without a fault.
     pub(super) fn on(self, site: Site) -> Edge {
-        let Self { data, listen, scanners, devices, followers, .. } = self;
+        let Self { data, listen, names, scanners, devices, followers, .. } = self;
         let devices = devices.list.into_iter().filter_map(|(id, kind)| Some(Device { id, kind: kind? })).collect();
-        Edge { data, listen, scanners, site, devices, followers }
+        Edge { data, listen, names, scanners, site, devices, followers }
     }
 }
 
@@ -151,10 +154,15 @@ pub(super) fn read(mut root: Section<'_>) -> Written {
         address
     };
     let listen = (listen("listen", "the page", 8080), listen("scanners", "the scanners' port", 7070));
+    let names = root.texts("names");
+    for name in names.iter().filter(|name| !url::is_host_name(&name.value)) {
+        file.fault(&name.at, "not a host name: give one such as edge.example, without a port");
+    }
+    let names = names.into_iter().map(|name| name.value).collect();
     let devices = device::read(&mut root, &mut endpoints);
     let followers = followers(&mut root, &mut endpoints, &beside);
     root.end();
-    Written { data: beside(&data), listen: listen.0, scanners: listen.1, site, devices, followers }
+    Written { data: beside(&data), listen: listen.0, names, scanners: listen.1, site, devices, followers }
 }
 
 fn followers(root: &mut Section<'_>, endpoints: &mut Endpoints, beside: &impl Fn(&str) -> PathBuf) -> Vec<Follower> {

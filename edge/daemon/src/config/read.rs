@@ -189,9 +189,13 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn codes(&mut self, key: &'static str) -> Vec<Found<Code>> {
-        let texts: Vec<Found<String>> = self.list(key, "a list of texts in quotes", as_text);
+        let texts: Vec<Found<String>> = self.texts(key);
         let code = |text: Found<String>| Some(Found { value: checked_code(self.file, &text)?, at: text.at });
         texts.into_iter().filter_map(code).collect()
+    }
+
+    pub(super) fn texts(&mut self, key: &'static str) -> Vec<Found<String>> {
+        self.list(key, "a list of texts in quotes", as_text)
     }
 
     pub(super) fn text(&mut self, key: &'static str) -> Option<Found<String>> {

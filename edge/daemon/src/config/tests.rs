@@ -846,3 +846,14 @@ fn no_two_parts_of_an_edge_are_one_and_the_same() {
     let found: Vec<_> = found.into_iter().filter(|fault| fault.contains(" already: ")).collect();
     assert_eq!(found, expected);
 }
+
+#[test]
+fn names_of_the_page_are_host_names() {
+    let named = |names: &str| {
+        let folder = copy(&[("# names = [\"edge.example\"]", &format!("names = {names}"))], &[]);
+        load_edge(&folder.path().join("edge.toml")).map(|edge| edge.names).map_err(|faults| faults.to_string())
+    };
+    assert_eq!(named("[\"edge.example\", \"edge\"]"), Ok(vec!["edge.example".to_owned(), "edge".to_owned()]));
+    let fault = named("[\"edge\", \"edge:8080\"]").expect_err("a port");
+    assert!(fault.contains("names[1] \"edge:8080\": not a host name"), "{fault}");
+}

@@ -159,7 +159,7 @@ fn host_port(text: &str, default: u16) -> Result<(String, u16), &'static str> {
 }
 
 /// RFC 1123 §2.1: labels of letters, digits and hyphens; the last is no number, or it would be a broken IPv4 address.
-fn is_host_name(text: &str) -> bool {
+pub(super) fn is_host_name(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')

@@ -142,6 +142,7 @@ pub async fn run(edge: Edge, stop: CancellationToken, running: impl FnOnce(Runni
     tasks.spawn(keep_time(Arc::clone(&clock), stop.clone()));
     let shared = web::Shared {
         readers: Arc::new(readers),
+        names: edge.names.as_slice().into(),
         followers: followers.iter().map(|follower| follower.gauge().clone()).collect(),
         ..web::Shared::new(picture, facts, requests, edge.data.clone(), site)
     };

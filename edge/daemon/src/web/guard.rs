@@ -1,10 +1,12 @@
-//! What holds for every request: security headers, and who may POST.
+//! What holds for every request: security headers, by which name a browser may call us, and who may POST.
 
 use super::problem::Problem;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Most octets in a request's body.
@@ -27,9 +29,12 @@ const HEADERS: [(HeaderName, &str); 6] = [
 ];
 
 /// Refuses what another site's page sends and what takes too long, and adds the headers to every answer.
-pub(super) async fn guard(request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(names): State<Arc<[String]>>, request: Request, next: Next) -> Response {
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let mut response = if safe || from_here(request.headers()) {
+    let mut response = if !by_our_name(request.headers(), &names) {
+        let detail = "this edge isn't known by this name: use its IP address, or add the name to `names` in edge.toml";
+        Problem::new(StatusCode::MISDIRECTED_REQUEST, "Misdirected", detail).into_response()
+    } else if safe || from_here(request.headers()) {
         let late = |_| {
             let detail = format!("the request wasn't done within {} s", ANSWER_WITHIN.as_secs());
             Problem::new(StatusCode::REQUEST_TIMEOUT, "Too late", detail).into_response()
@@ -58,9 +63,49 @@ fn from_here(headers: &HeaderMap) -> bool {
     host.is_some() && host == get("host")
 }
 
+/// Whether a browser calls us by a name of ours. Another site can have its own name lead to our address, and its pages
+/// would then pass for ours. What says nothing of a page's origin is no browser's page.
+fn by_our_name(headers: &HeaderMap, names: &[String]) -> bool {
+    if !headers.contains_key("sec-fetch-site") && !headers.contains_key(header::ORIGIN) {
+        return true;
+    }
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|octet| octet.is_ascii_digit()) => name,
+        _ => host,
+    };
+    match name.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')) {
+        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            let ours = |known: &str| known.eq_ignore_ascii_case(name);
+            name.parse::<Ipv4Addr>().is_ok() || ours("localhost") || names.iter().any(|known| ours(known))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_browser_calls_us_by_address_or_by_a_name_of_ours() {
+        let known = |host: &'static str, browser: &'static str| {
+            let headers = [("host", host), (browser, "same-origin")];
+            let headers = headers.map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v)));
+            by_our_name(&headers.into_iter().collect(), &["edge.example".to_owned()])
+        };
+        let ours =
+            ["127.0.0.1:8080", "10.0.0.9", "[::1]:8080", "[::1]", "localhost:8080", "Edge.example:1", "LOCALHOST"];
+        for host in ours {
+            assert!(known(host, "sec-fetch-site") && known(host, "origin"), "{host}");
+        }
+        for host in
+            ["rebound.example:8080", "edge.example.evil.example", "127.0.0.1.evil.example", "[evil]:1", "::1", ""]
+        {
+            assert!(!known(host, "sec-fetch-site") && !known(host, "origin"), "{host}");
+            assert!(known(host, "accept"), "a program may say {host}");
+        }
+    }
 
     #[test]
     fn a_post_is_taken_from_our_own_page_or_from_no_browser() {

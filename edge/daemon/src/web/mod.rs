@@ -70,6 +70,8 @@ pub struct Shared {
     pub site: Arc<Site>,
     /// The ways to readers that take commands, by device.
     pub(crate) readers: Arc<Readers>,
+    /// Names by which browsers may call the pages, beside addresses and `localhost`.
+    pub(crate) names: Arc<[String]>,
     /// How each follower stands.
     pub(crate) followers: Arc<[Gauge]>,
 }
@@ -83,7 +85,16 @@ impl Shared {
         data: PathBuf,
         site: Arc<Site>,
     ) -> Self {
-        Self { view, facts, requests, data, site, readers: Arc::default(), followers: Arc::default() }
+        Self {
+            view,
+            facts,
+            requests,
+            data,
+            site,
+            readers: Arc::default(),
+            names: Arc::default(),
+            followers: Arc::default(),
+        }
     }
 }
 
@@ -211,13 +222,14 @@ async fn talk(stream: TcpStream, app: TowerToHyperService<Router>, guest: Guest,
 
 fn router(shared: Shared, stop: CancellationToken) -> Router {
     let floor_css = pages::floor_css(&shared.site);
+    let names = Arc::clone(&shared.names);
     let routes = api::routes().into_iter().chain(pages::routes());
     routes
         .fold(Router::new(), |router, (_, path, handler)| router.route(path, handler))
         .merge(assets::router(floor_css))
         .fallback(problem::no_page)
         .method_not_allowed_fallback(problem::no_method)
-        .layer(axum::middleware::from_fn(guard::guard))
+        .layer(axum::middleware::from_fn_with_state(names, guard::guard))
         .layer(axum::extract::DefaultBodyLimit::max(guard::BODY_MAX))
         .with_state(App { shared, stop, streams: Arc::new(Semaphore::new(events::STREAMS_MAX)) })
 }

@@ -190,6 +190,7 @@ impl Daemon {
             data: data.path().into(),
             site: Arc::new(site()),
             readers: Arc::default(),
+            names: Arc::default(),
             followers: Arc::default(),
         };
         let mut daemon = Self { shared, view, requests: asked, journal, durable, chain: stored.chain, _data: data };

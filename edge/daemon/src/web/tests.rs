@@ -215,7 +215,13 @@ async fn a_bad_parcel_is_refused_before_the_engine_hears_of_it() {
     problem(call(&app, plain).await, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
     let mut foreign = post("/api/parcels", r#"{"code":"P1","route":"N"}"#);
     foreign.headers_mut().insert("sec-fetch-site", "cross-site".parse().expect("text"));
+    foreign.headers_mut().insert("host", "127.0.0.1:8080".parse().expect("text"));
     problem(call(&app, foreign).await, StatusCode::FORBIDDEN).await;
+    let mut rebound = post("/api/parcels", r#"{"code":"P1","route":"N"}"#);
+    rebound.headers_mut().insert("origin", "http://rebound.example:8080".parse().expect("text"));
+    rebound.headers_mut().insert("host", "rebound.example:8080".parse().expect("text"));
+    let refused = problem(call(&app, rebound).await, StatusCode::MISDIRECTED_REQUEST).await;
+    assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("`names` in edge.toml")), "{refused}");
     assert!(daemon.requests.try_recv().is_err(), "nothing was asked");
 }
 
