@@ -225,11 +225,23 @@ impl Plant {
     }
 
     /// A robot of VDA 5050 `version` that stands on a node: its code, and where that is in mm. It is fast.
-    pub fn robot(&self, version: &str, serial: &str, (node, x_mm, y_mm): (&str, i32, i32)) -> Program {
+    pub fn robot(&self, version: &str, serial: &str, start: (&str, i32, i32)) -> Program {
+        self.robot_that_picks_in(400, version, serial, start)
+    }
+
+    /// A [`robot`](Self::robot) that takes so many ms to pick a load up.
+    pub fn robot_that_picks_in(
+        &self,
+        pick_ms: u32,
+        version: &str,
+        serial: &str,
+        (node, x_mm, y_mm): (&str, i32, i32),
+    ) -> Program {
         let (port, x_mm, y_mm) = (self.broker.to_string(), x_mm.to_string(), y_mm.to_string());
         let what = format!("the robot {serial}");
         let at = ["--start-node", node, "--x-mm", &x_mm, "--y-mm", &y_mm];
-        let pace = ["--speed-mm-s", "4000", "--pick-ms", "400", "--drop-ms", "400"];
+        let pick_ms = pick_ms.to_string();
+        let pace = ["--speed-mm-s", "4000", "--pick-ms", &pick_ms, "--drop-ms", "400"];
         let who = ["robot", "--port", &port, "--version", version, "--serial", serial];
         self.device(&what, &[&who[..], &at, &pace].concat())
     }

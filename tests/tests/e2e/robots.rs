@@ -261,6 +261,30 @@ fn a_robot_that_loses_its_connection_stops_on_its_nodes_and_goes_on() {
 }
 
 #[test]
+fn a_link_that_breaks_while_the_load_is_picked_up_recalls_nobody() {
+    let plant = plant("");
+    let broker = plant.broker();
+    let (_, version, serial, start) = ROBOTS[0];
+    let robot = plant.robot_that_picks_in(6_000, version, serial, start);
+    let edge = plant.edge();
+    edge.wait_device("amr-1", true);
+    ask(&edge, "T-1", "C1", "DOCK");
+    robot.hear("robot", |happening| happening.get("acted").is_some_and(|it| it["status"] == "RUNNING"));
+    // What it was told reaches to its load: the same is told anew once it is back.
+    drop(broker);
+    edge.wait_device("amr-1", false);
+    let _broker = plant.broker();
+    edge.wait_device("amr-1", true);
+    step(&plant, "T-1", "transport.delivered");
+    for (kind, count) in [("drive.planned", 1), ("drive.recalled", 0), ("transport.assigned", 1)] {
+        assert_eq!(plant.facts_of(kind).len(), count, "{kind}");
+    }
+    behaved(&[&robot]);
+    edge.stop();
+    plant.verify();
+}
+
+#[test]
 fn an_edge_that_is_killed_on_the_way_does_nothing_twice() {
     let plant = plant("");
     let _broker = plant.broker();
