@@ -474,6 +474,19 @@ impl Handheld {
         });
     }
 
+    /// Waits until it knows goods by their barcode, with nothing in hand: what it has not learned before a break of the
+    /// link it lacks until the end of that.
+    pub fn learn(&mut self, barcode: &str) {
+        until(&format!("the handheld to know {barcode}"), || {
+            let mark = self.program.mark();
+            self.program.tell(&json!({ "scan": barcode }));
+            let shown = self.program.hear_after(mark, "show", |_| true);
+            self.key("cancel");
+            // What it doesn't know it takes for an item without a name.
+            (shown["args"][0] != format!("{barcode:0>14}")).then_some(())
+        });
+    }
+
     /// Holds it to a tag, and waits for the beep. Returns the beep's level.
     pub fn tag(&mut self, epc: &str) -> Value {
         self.act(&json!({ "tag": epc }))

@@ -47,18 +47,10 @@ fn nothing_is_pending(worker: &Handheld) {
     });
 }
 
-/// Waits until the handheld knows the site's goods and locations, as far as they are scanned here: what it has not learned
-/// before a break of the link it lacks until the end of that.
+/// Waits until the handheld knows the site's goods and locations, as far as they are scanned here.
 fn learn(worker: &mut Handheld) {
     for code in ["9521321001022", "9521321001053", "9521321001077"] {
-        until(&format!("the handheld to know {code}"), || {
-            let mark = worker.program.mark();
-            worker.program.tell(&json!({ "scan": code }));
-            let shown = worker.program.hear_after(mark, "show", |_| true);
-            worker.key("cancel");
-            // What it doesn't know it takes for an item without a name.
-            (shown["args"][0] != format!("{code:0>14}")).then_some(())
-        });
+        worker.learn(code);
     }
     for location in ["RECV-1", "A-01-1", "A-02-1"] {
         worker.at(location);

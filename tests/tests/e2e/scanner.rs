@@ -96,6 +96,7 @@ fn a_handheld_goes_on_while_the_edge_is_dead_and_every_intent_is_booked_once_and
     let plant = Plant::new();
     let mut edge = plant.edge();
     let mut worker = Handheld::start(&plant, 1);
+    worker.learn("9521321001053");
     worker.key("receive");
     worker.at("RECV-1");
     for serial in 0..5 {
@@ -130,6 +131,7 @@ fn a_handheld_that_is_killed_keeps_its_intents() {
     let plant = Plant::new();
     let mut edge = plant.edge();
     let mut worker = Handheld::start(&plant, 1);
+    worker.learn("9521321001053");
     worker.key("receive");
     worker.at("RECV-1");
     worker.tag(&sgtin96(LAMP, 0));

@@ -108,7 +108,7 @@ fn a_flood_of_requests_delays_no_scan() {
         ("views", "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n", "200", REQUESTS / AT_ONCE),
         (
             "another site's posts",
-            "POST /api/parcels HTTP/1.1\r\nhost: x\r\norigin: http://evil\r\ncontent-length: 2\r\n\r\n{}",
+            "POST /api/parcels HTTP/1.1\r\nhost: localhost\r\norigin: http://evil\r\ncontent-length: 2\r\n\r\n{}",
             "403",
             REQUESTS / AT_ONCE,
         ),
